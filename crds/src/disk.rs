@@ -98,8 +98,8 @@ pub struct DiskStatus {
     /// The highest number of an attachment that was ever given out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach_epoch: Option<Epoch>,
-    /// The one server that may write the disk. It moves only after the
-    /// hypervisor said that the disk is closed.
+    /// The one server that may write the disk. It moves only after that server
+    /// released its run right, which says that its disks are closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachment: Option<Attachment>,
     /// What the node-daemon of `nodeName` found or did.
@@ -190,9 +190,6 @@ pub struct Volume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub message: Option<String>,
-    /// The highest attachment after whose end the file was closed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closed_attach_epoch: Option<Epoch>,
 }
 
 /// How far a volume is.
