@@ -1,0 +1,75 @@
+//! Sets of artifacts: what a cluster consists of, and what is installed in it.
+
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+
+use super::cache::Cache;
+use super::image::{self, Contexts, Image};
+use super::tools::Tools;
+use super::{bundle, host_packages, rootfs, workspace};
+use crate::{build_log, source_root};
+
+/// What a cluster needs before anything of Suigen's is in it.
+#[derive(Debug, Clone)]
+pub struct Platform {
+    /// The programs of Kubernetes and its runtime.
+    pub tools: Tools,
+    /// A node's root file system.
+    pub node_rootfs: PathBuf,
+    /// The image that every pod needs.
+    pub pause: Image,
+}
+
+impl Platform {
+    /// Builds what is missing, after installing the Debian packages for it.
+    pub fn ensure(cache: &Cache) -> Result<Self> {
+        host_packages::ensure(host_packages::LAB, &build_log(cache, "apt"))?;
+        let (tools, node_rootfs) = both(|| Tools::ensure(cache), || rootfs::node(cache))?;
+        let pause = image::pause(cache, &tools.kubernetes.join("pause"))?;
+        Ok(Self { tools, node_rootfs, pause })
+    }
+}
+
+/// The images that the chart installs.
+#[derive(Debug, Clone)]
+pub struct SuigenImages {
+    /// `suigen.dev/operator`.
+    pub operator: Image,
+    /// `suigen.dev/node-daemon`.
+    pub node_daemon: Image,
+}
+
+impl SuigenImages {
+    /// Builds the programs, the hypervisor bundle and the images of them.
+    pub fn ensure(cache: &Cache) -> Result<Self> {
+        host_packages::ensure(host_packages::LAB, &build_log(cache, "apt"))?;
+        let (programs, (bundle, base)) = both(
+            || workspace::ensure(cache),
+            || Ok((bundle::ensure(cache)?, rootfs::image_base(cache)?)),
+        )?;
+        let contexts = Contexts { base, named: [("build", programs), ("bundle", bundle)].into() };
+        let recipes = source_root().join("charts/images");
+        let build = |name: &str| image::build(cache, name, &recipes.join(name), &contexts);
+        Ok(Self { operator: build("operator")?, node_daemon: build("node-daemon")? })
+    }
+
+    /// Both, to go through.
+    pub fn all(&self) -> [&Image; 2] {
+        [&self.operator, &self.node_daemon]
+    }
+}
+
+/// Runs two builds at once: one is mostly network and disk, the other processor.
+fn both<A: Send, B>(
+    a: impl FnOnce() -> Result<A> + Send,
+    b: impl FnOnce() -> Result<B>,
+) -> Result<(A, B)> {
+    thread::scope(|scope| {
+        let a = scope.spawn(a);
+        let b = b();
+        let a = a.join().map_err(|_| anyhow!("a build panicked")).context("build")?;
+        Ok((a?, b?))
+    })
+}
