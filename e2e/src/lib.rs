@@ -7,6 +7,7 @@ pub mod command;
 pub mod internal;
 pub mod lab;
 pub mod progress;
+pub mod scenario;
 
 use std::path::{Path, PathBuf};
 

@@ -38,12 +38,9 @@ impl OperatorEndpoint {
         }
         let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let mut forward = cluster
-            .kubectl_command(&[
-                "--namespace=suigen-system",
-                "port-forward",
-                "service/suigen-operator",
-                ":8443",
-            ])
+            .kubectl_command()
+            .args(["--namespace=suigen-system", "port-forward"])
+            .args(["service/suigen-operator", ":8443"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

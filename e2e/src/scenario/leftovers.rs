@@ -17,7 +17,7 @@ pub fn of(cluster: &Cluster, node: &str, uids: &[String]) -> Result<Vec<String>>
                tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q -- '-uuid {uid}' && echo \"process $p\"; \
              done; true"
         );
-        let listed = cluster.on_node(node, &["sh", "-c", &script])?;
+        let listed = super::on_node(cluster, node, &["sh", "-c", &script])?;
         found.extend(listed.lines().map(str::to_owned));
     }
     Ok(found)
