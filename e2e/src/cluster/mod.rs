@@ -1,5 +1,7 @@
 //! A cluster as the demo, the scenarios and the benchmarks see it.
 
+pub mod install;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -33,7 +33,8 @@ pub fn enter(spec: &NodeSpec) -> Result<()> {
             mount_remount(&target, MountFlags::BIND | MountFlags::RDONLY, "")?;
         }
     }
-    masks(spec, &root).context("give the node an identity")?;
+    masks(spec, &root).context("mask kernel files")?;
+    firmware_identity(spec, &root).context("give the node an identity")?;
     change_root(&root).context("change the root")
 }
 
@@ -73,6 +74,18 @@ fn masks(spec: &NodeSpec, root: &Path) -> Result<()> {
         }
         mount_bind(&value, &target).with_context(|| format!("mask {}", mask.target))?;
     }
+    Ok(())
+}
+
+/// The identity that a machine's firmware tells (SMBIOS). Many machines of a
+/// lab have no such files at all, hence an overlay and not a file over a file.
+fn firmware_identity(spec: &NodeSpec, root: &Path) -> Result<()> {
+    let class = root.join("run/lab/class");
+    fs::create_dir_all(class.join("dmi/id"))?;
+    fs::write(class.join("dmi/id/product_uuid"), format!("{}\n", spec.product_uuid))?;
+    let target = root.join("sys/class");
+    let layers = format!("lowerdir={}:{}", class.display(), target.display());
+    mount("overlay", &target, "overlay", MountFlags::RDONLY, &*c_string(&layers)?)?;
     Ok(())
 }
 

@@ -8,13 +8,17 @@ pub mod address;
 pub mod cgroup;
 pub mod control_plane;
 pub mod down;
+pub mod fault;
 pub mod kubeconfig;
+pub mod load;
+pub mod logs;
 pub mod network;
 pub mod node;
 pub mod node_config;
 pub mod node_spec;
 pub mod pki;
 mod state;
+pub mod status;
 pub mod unit;
 pub mod up;
 

@@ -42,6 +42,8 @@ pub fn kubelet(node: NodeIndex) -> Value {
         "imageGCHighThresholdPercent": 100,
         "nodeStatusUpdateFrequency": "5s",
         "nodeLeaseDurationSeconds": 20,
+        "clusterDNS": ["10.96.0.10"],
+        "clusterDomain": "cluster.local",
         "resolvConf": "",
         "maxPods": 250,
     })

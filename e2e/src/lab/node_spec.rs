@@ -126,7 +126,6 @@ impl NodeSpec {
             mask("/proc/sys/kernel/panic", "10"),
             mask("/proc/sys/kernel/panic_on_oops", "1"),
             mask("/proc/sys/kernel/keys/root_maxbytes", "25000000"),
-            mask("/sys/class/dmi/id/product_uuid", &self.product_uuid),
         ]
     }
 }

@@ -3,6 +3,7 @@
 // A machine with hybrid cgroups offers few controllers in its version 2 tree,
 // and runc refuses a limit whose controller is missing. Before `create` this
 // wrapper takes such limits out of the bundle, and it answers `update` itself.
+// It also shows a container the identity of its node in place of this machine's.
 package main
 
 import (
@@ -24,6 +25,9 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) == 1 && args[0] == "identity" {
+		return identity(os.Stdin)
+	}
 	call := parse(args)
 	have, err := controllers()
 	if err != nil {
@@ -83,6 +87,7 @@ func adapt(path string, have map[string]bool) error {
 		return err
 	}
 	dropMissing(spec, have)
+	addIdentityHook(spec)
 	if text, err = json.Marshal(spec); err != nil {
 		return err
 	}
