@@ -129,18 +129,26 @@ pub fn heal(lab: &Lab, node: NodeIndex) -> Result<()> {
     Ok(())
 }
 
-/// What is cut at the moment, as nftables lists it.
+/// What is cut at the moment: a line for each kind of peer.
 pub fn cuts(lab: &Lab) -> Result<Vec<String>> {
-    let listing = in_network(&lab.control_plane_net()?, "nft")
-        .args(["list", "table", "bridge", "lab"])
-        .output()?;
-    let text = String::from_utf8_lossy(&listing.stdout).into_owned();
-    Ok(text
-        .split("set ")
-        .skip(1)
-        .filter(|set| set.contains("elements"))
-        .map(|set| set.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect())
+    let holder = lab.control_plane_net()?;
+    let mut found = Vec::new();
+    for set in ["api", "files", "peers"] {
+        // No table, no cut.
+        let listing =
+            in_network(&holder, "nft").args(["list", "set", "bridge", "lab", set]).output()?;
+        if let Some(ports) = elements_of(&String::from_utf8_lossy(&listing.stdout)) {
+            found.push(format!("{set}: {ports}"));
+        }
+    }
+    Ok(found)
+}
+
+fn elements_of(listing: &str) -> Option<String> {
+    let (_, after) = listing.split_once("elements = {")?;
+    let (elements, _) = after.split_once('}')?;
+    let words: Vec<&str> = elements.split_whitespace().collect();
+    Some(words.join(" ").replace("\"v-", "").replace('"', ""))
 }
 
 /// The bridge is where a node's traffic is cut: inside, its own rules stay its own.
@@ -180,4 +188,26 @@ fn elements(verb: &str, node: NodeIndex, from: Peer) -> String {
 
 fn nft(lab: &Lab, script: &str) -> Result<()> {
     output(in_network(&lab.control_plane_net()?, "nft").arg(script)).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_are_listed_by_node() {
+        let listing = "table bridge lab {\n set peers {\n type ifname . ifname\n\
+                       elements = { \"v-node-c\" . \"v-node-b\",\n \"v-node-b\" . \"v-node-c\" }\n}\n}";
+        assert_eq!(elements_of(listing).unwrap(), "node-c . node-b, node-b . node-c");
+        assert_eq!(elements_of("table bridge lab { set api { type ifname } }"), None);
+    }
+
+    #[test]
+    fn healing_names_the_very_elements_that_cutting_adds() {
+        let (a, b) = (NodeIndex::named("node-a").unwrap(), NodeIndex::named("node-b").unwrap());
+        for peer in [Peer::Api, Peer::Files, Peer::Node(b)] {
+            let add = elements("add", a, peer);
+            assert_eq!(add.replacen("add", "delete", 1), elements("delete", a, peer));
+        }
+    }
 }
