@@ -31,7 +31,8 @@ use crate::server_image::{Firmware, ImageFormat};
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.diskClassName", priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 63").message("the name of a Disk has at most 63 characters")
+    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')").message("the name of a Disk has at most 63 characters, no dots"),
+    validation = Rule::new("!has(oldSelf.status) || has(self.status)").message("status says who may write the disk: it is changed, never removed")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -79,7 +80,10 @@ pub enum ReclaimPolicy {
 /// What is known of the disk.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(oldSelf.attachEpoch) || (has(self.attachEpoch) && self.attachEpoch >= oldSelf.attachEpoch)").message("attachEpoch never falls"))]
+#[x_kube(
+    validation = Rule::new("!has(oldSelf.attachEpoch) || (has(self.attachEpoch) && self.attachEpoch >= oldSelf.attachEpoch)").message("attachEpoch never falls"),
+    validation = Rule::new("!has(oldSelf.nodeName) || (has(self.nodeName) && self.nodeName == oldSelf.nodeName)").message("nodeName never changes: the data is there and nowhere else")
+)]
 pub struct DiskStatus {
     /// The generation of the spec that the operator acted on last.
     #[serde(default, skip_serializing_if = "Option::is_none")]

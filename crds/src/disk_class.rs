@@ -19,6 +19,7 @@ use crate::server_class::ResourceType;
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.resourceType"),
     printcolumn(name = "Backend", type_ = "string", json_path = ".spec.backend"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')").message("the name of a DiskClass has at most 63 characters, no dots"),
     validation = Rule::new("self.spec == oldSelf.spec").message("spec of a DiskClass cannot be changed, because disks were made with it: create a class with another name")
 )]
 #[serde(rename_all = "camelCase")]

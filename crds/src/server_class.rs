@@ -22,6 +22,7 @@ use crate::quantity::Bytes;
     printcolumn(name = "Memory", type_ = "string", json_path = ".spec.virtual.memory"),
     printcolumn(name = "CPU-Floor", type_ = "integer", json_path = ".spec.virtual.cpuFloorMillis", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')").message("the name of a ServerClass has at most 63 characters, no dots"),
     validation = Rule::new("self.spec == oldSelf.spec").message("spec of a ServerClass cannot be changed, because servers were sold with it: create a class with another name")
 )]
 #[serde(rename_all = "camelCase")]
@@ -50,7 +51,10 @@ pub enum ResourceType {
 /// The size of a virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.cpuFloorMillis <= self.vcpus * 1000").message("cpuFloorMillis cannot exceed 1000 for each of the vcpus"))]
+#[x_kube(
+    validation = Rule::new("self.cpuFloorMillis <= self.vcpus * 1000").message("cpuFloorMillis cannot exceed 1000 for each of the vcpus"),
+    validation = Rule::new("quantity(string(self.memory)).compareTo(quantity('64Mi')) >= 0").message("memory is at least 64Mi: with less neither firmware nor kernel starts").field_path(".memory")
+)]
 pub struct VirtualShape {
     /// Virtual CPUs that the guest sees.
     #[schemars(range(min = 1, max = 256))]

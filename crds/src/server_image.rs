@@ -22,6 +22,7 @@ use crate::quantity::Bytes;
     printcolumn(name = "Minimum-Disk", type_ = "string", json_path = ".spec.minimumDisk"),
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.url", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')").message("the name of a ServerImage has at most 63 characters, no dots"),
     validation = Rule::new("self.spec == oldSelf.spec").message("spec of a ServerImage cannot be changed, because disks were made from it: create an image with another name")
 )]
 #[serde(rename_all = "camelCase")]

@@ -34,7 +34,10 @@ use crate::server_image::Firmware;
     printcolumn(name = "Started", type_ = "date", json_path = ".status.runtime.startedAt", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')").message("the name of a VirtualServer becomes its host name: at most 63 characters, no dots")
+    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')").message("the name of a VirtualServer becomes its host name: at most 63 characters, no dots"),
+    validation = Rule::new("self.spec.disks.all(d, !has(d.template) || self.metadata.name.size() + d.name.size() <= 62)").message("a disk with a template becomes the Disk <server>-<name>: together with the server's name its name has at most 62 characters"),
+    validation = Rule::new("self.spec.disks.all(d, !has(d.diskName) || (self.spec.disks.exists_one(e, has(e.diskName) && e.diskName == d.diskName) && !self.spec.disks.exists(e, has(e.template) && d.diskName == self.metadata.name + '-' + e.name)))").message("a Disk can be given to a server only once"),
+    validation = Rule::new("!has(oldSelf.status) || has(self.status)").message("status holds the run right: it is changed, never removed")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
