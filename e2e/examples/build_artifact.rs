@@ -1,7 +1,7 @@
 //! Builds one artifact and prints where it lies: `build_artifact bundle|tiny|debian`.
 
 use anyhow::{Result, bail};
-use suigen_e2e::artifact::{bundle, cache::Cache, guest_tiny};
+use suigen_e2e::artifact::{bundle, cache::Cache, guest_debian, guest_tiny};
 
 fn main() -> Result<()> {
     let cache = Cache::open()?;
@@ -9,7 +9,8 @@ fn main() -> Result<()> {
     let path = match what.as_str() {
         "bundle" => bundle::ensure(&cache)?,
         "tiny" => guest_tiny::ensure(&cache)?,
-        _ => bail!("which artifact? bundle, tiny"),
+        "debian" => guest_debian::ensure(&cache)?,
+        _ => bail!("which artifact? bundle, tiny, debian"),
     };
     println!("{}", path.display());
     Ok(())

@@ -13,7 +13,8 @@ use crate::command;
 /// Boot code that starts the partition marked bootable in a GPT; from `syslinux`.
 const GPT_BOOT_CODE: &str = "/usr/lib/SYSLINUX/gptmbr.bin";
 
-const MIB: u64 = 1 << 20;
+/// Bytes in a MiB, the unit of partitions.
+pub(super) const MIB: u64 = 1 << 20;
 
 /// A partition: its GPT name, `sgdisk` type code, size, and what to put there.
 #[derive(Debug, Clone, Copy)]
@@ -26,23 +27,6 @@ pub struct Partition<'a> {
     pub mib: u64,
     /// Content, at most as large as the partition; none leaves zeros.
     pub content: Option<&'a Path>,
-}
-
-/// Makes a FAT file system with `files` (host path, path inside) that BIOS
-/// firmware can start through `syslinux.cfg` and UEFI through `/EFI/BOOT`.
-pub fn boot_partition(image: &Path, mib: u64, files: &[(&Path, &str)]) -> Result<()> {
-    File::create(image)?.set_len(mib * MIB)?;
-    command::output(
-        Command::new("mkfs.vfat").args(["--invariant", "-F", "16", "-n", "BOOT"]).arg(image),
-    )?;
-    let dirs = ["::/EFI", "::/EFI/BOOT", "::/loader", "::/loader/entries"];
-    command::output(Command::new("mmd").arg("-i").arg(image).args(dirs))?;
-    for (from, to) in files {
-        command::output(
-            Command::new("mcopy").arg("-i").arg(image).arg(from).arg(format!("::{to}")),
-        )?;
-    }
-    command::output(Command::new("syslinux").arg("--install").arg(image)).map(drop)
 }
 
 /// Assembles a raw disk: GPT, the partitions one after another from 1 MiB on,

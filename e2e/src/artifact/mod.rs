@@ -4,6 +4,8 @@ pub mod bundle;
 pub mod cache;
 pub mod containerfile;
 pub mod debian;
+pub mod guest_boot;
+pub mod guest_debian;
 pub mod guest_disk;
 pub mod guest_tiny;
 pub mod host_packages;

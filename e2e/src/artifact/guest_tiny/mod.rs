@@ -22,6 +22,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use super::cache::{Cache, Key};
 use super::debian;
+use super::guest_boot::{self, Boot};
 use super::guest_disk::{self, Partition};
 use crate::{command, source_root};
 use cpio::Archive;
@@ -66,7 +67,7 @@ const ORACLE_MIB: u64 = 12;
 /// Builds the guest where it is missing: a directory with `tiny.qcow2` and its
 /// SHA-256 in `tiny.qcow2.sha256`.
 pub fn ensure(cache: &Cache) -> Result<PathBuf> {
-    let mut key = Key::new("guest-tiny 2").text(debian::SUITE).text(KERNEL_ARGUMENTS);
+    let mut key = Key::new("guest-tiny 3").text(debian::SUITE).text(KERNEL_ARGUMENTS);
     for part in [PACKAGES, MODULES_ON_DEMAND].concat() {
         key = key.text(part);
     }
@@ -83,7 +84,13 @@ fn build(out: &Path) -> Result<()> {
     let packages = scratch.join("packages");
     debian::unpack(PACKAGES, &packages)?;
     initramfs(&packages, &scratch)?;
-    let boot = boot_partition(&packages, &scratch)?;
+    let boot = Boot {
+        kernel: &guest_boot::kernel(&packages)?,
+        initramfs: &scratch.join("initramfs"),
+        systemd_boot: &packages.join(guest_boot::SYSTEMD_BOOT),
+        arguments: KERNEL_ARGUMENTS,
+    };
+    let boot = boot.partition(&scratch, BOOT_MIB)?;
     let partitions = [
         Partition { name: "boot", kind: "ef00", mib: BOOT_MIB, content: Some(&boot) },
         Partition { name: "oracle", kind: "8300", mib: ORACLE_MIB, content: None },
@@ -93,7 +100,7 @@ fn build(out: &Path) -> Result<()> {
     fs::remove_dir_all(&scratch).context("remove the scratch directory")
 }
 
-/// Writes `initrd` into the scratch directory: busybox, modules, our sources.
+/// Writes `initramfs` into the scratch directory: busybox, modules, our sources.
 fn initramfs(packages: &Path, scratch: &Path) -> Result<()> {
     let root = scratch.join("root");
     for dir in ["bin", "dev", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin"] {
@@ -114,42 +121,9 @@ fn initramfs(packages: &Path, scratch: &Path) -> Result<()> {
     let at_boot = fs::read_to_string(root.join("etc/modules"))?;
     let wanted: Vec<_> = at_boot.lines().chain(MODULES_ON_DEMAND.iter().copied()).collect();
     modules::copy(packages, &root, &wanted)?;
-    let out = File::create(scratch.join("initrd")).context("create the initramfs")?;
+    let out = File::create(scratch.join("initramfs")).context("create the initramfs")?;
     let mut archive = Archive::new(GzEncoder::new(out, Compression::best()));
     archive.tree(&root, "")?;
     archive.char_device("dev/console", 5, 1)?;
     archive.finish()?.finish().context("finish the initramfs").map(drop)
-}
-
-/// One kernel and one initramfs for both firmwares: syslinux finds them by
-/// `syslinux.cfg`, systemd-boot by its loader entry.
-fn boot_partition(packages: &Path, scratch: &Path) -> Result<PathBuf> {
-    let syslinux = format!(
-        "DEFAULT tiny\nPROMPT 0\nLABEL tiny\n LINUX /vmlinuz\n INITRD /initrd\n APPEND {KERNEL_ARGUMENTS}\n"
-    );
-    let entry = format!("title tiny\nlinux /vmlinuz\ninitrd /initrd\noptions {KERNEL_ARGUMENTS}\n");
-    fs::write(scratch.join("syslinux.cfg"), syslinux)?;
-    fs::write(scratch.join("tiny.conf"), entry)?;
-    fs::write(scratch.join("loader.conf"), "timeout 0\nauto-entries no\nauto-firmware no\n")?;
-    let image = scratch.join("boot.fat");
-    let files: [(&Path, &str); 6] = [
-        (&kernel(packages)?, "/vmlinuz"),
-        (&scratch.join("initrd"), "/initrd"),
-        (&scratch.join("syslinux.cfg"), "/syslinux.cfg"),
-        (&scratch.join("tiny.conf"), "/loader/entries/tiny.conf"),
-        (&scratch.join("loader.conf"), "/loader/loader.conf"),
-        (&packages.join("usr/lib/systemd/boot/efi/systemd-bootx64.efi"), "/EFI/BOOT/BOOTX64.EFI"),
-    ];
-    guest_disk::boot_partition(&image, BOOT_MIB, &files)?;
-    Ok(image)
-}
-
-fn kernel(packages: &Path) -> Result<PathBuf> {
-    for entry in fs::read_dir(packages.join("boot"))? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with("vmlinuz-") {
-            return Ok(entry.path());
-        }
-    }
-    anyhow::bail!("the packages bring no kernel")
 }
