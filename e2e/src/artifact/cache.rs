@@ -118,6 +118,31 @@ impl Cache {
     }
 }
 
+impl Cache {
+    /// Removes all but the newest `keep` artifacts of that name: for what every
+    /// change of a program makes anew.
+    pub fn prune(&self, name: &str, keep: usize) -> Result<()> {
+        let prefix = format!("{name}-");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.root).context("list the cache")? {
+            let entry = entry?;
+            let is_one = entry.file_name().to_str().is_some_and(|entry_name| {
+                entry_name.strip_prefix(&prefix).is_some_and(|key| key.len() == 16)
+            });
+            if is_one {
+                found.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        found.sort();
+        found.reverse();
+        for (_, path) in found.into_iter().skip(keep) {
+            fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+            let _ = fs::remove_file(path.with_extension("lock"));
+        }
+        Ok(())
+    }
+}
+
 fn user_cache_dir() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("XDG_CACHE_HOME") {
         return Ok(PathBuf::from(dir));
@@ -149,6 +174,19 @@ mod tests {
         assert!(built.join("whole").exists());
         let again = cache.ensure("x", &key, |_| anyhow::bail!("built twice")).unwrap();
         assert_eq!(built, again);
+    }
+
+    #[test]
+    fn pruning_keeps_the_newest_of_that_name_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().to_owned()).unwrap();
+        let make = |name: &str, key: &str| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            cache.ensure(name, &Key::new(key), |_| Ok(())).unwrap()
+        };
+        let (old, new, other) = (make("x", "1"), make("x", "2"), make("x-y", "1"));
+        cache.prune("x", 1).unwrap();
+        assert_eq!((old.exists(), new.exists(), other.exists()), (false, true, true));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! container engine, and the pause image.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -12,24 +13,33 @@ use super::cache::{Cache, Key};
 use super::containerfile::{self, Containerfile, Copy};
 use super::layer::{self, Source};
 use super::oci;
-use crate::progress::step;
 
 /// The name of the image that holds a pod's namespaces.
 pub const PAUSE: &str = "suigen.dev/lab/pause:1";
 
-/// An image file that nodes can import.
+/// An image with its name, ready to be sent to nodes.
 #[derive(Debug, Clone)]
 pub struct Image {
     /// `name:tag`, as a pod names it.
     pub reference: String,
-    /// The OCI archive.
-    pub path: PathBuf,
+    content: oci::Image,
 }
 
 impl Image {
+    /// Names an image by its content.
+    fn tagged(name: &str, content: oci::Image) -> Self {
+        Self { reference: format!("{name}:{}", content.content_tag()), content }
+    }
+
     /// The part after the colon.
     pub fn tag(&self) -> &str {
         self.reference.rsplit_once(':').map_or("latest", |(_, tag)| tag)
+    }
+
+    /// Writes the image as containerd imports it, without the blobs (hex
+    /// digests) that the receiver has.
+    pub fn write(&self, present: impl Fn(&str) -> bool, out: impl Write) -> Result<()> {
+        self.content.write(&self.reference, present, out)
     }
 }
 
@@ -42,11 +52,20 @@ pub struct Contexts {
     pub named: BTreeMap<&'static str, PathBuf>,
 }
 
-/// Builds the image `suigen.dev/<name>` from `dir/Containerfile`, tagged by content.
-pub fn build(cache: &Cache, name: &str, dir: &Path, contexts: &Contexts) -> Result<Image> {
-    let path = dir.join("Containerfile");
+/// Builds the image `suigen.dev/<name>` from `dir/<name>/Containerfile`, tagged by
+/// content; `labels` are added to those of the file.
+pub fn build(
+    cache: &Cache,
+    dir: &Path,
+    name: &str,
+    contexts: &Contexts,
+    labels: &[(&str, &str)],
+) -> Result<Image> {
+    let path = dir.join(name).join("Containerfile");
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let file = containerfile::parse(&text).with_context(|| path.display().to_string())?;
+    let mut file = containerfile::parse(&text).with_context(|| path.display().to_string())?;
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    file.labels.extend(labels.iter().map(owned));
     if file.from != "debian:trixie-slim" {
         bail!("{}: the base must be debian:trixie-slim, not {}", path.display(), file.from);
     }
@@ -54,7 +73,8 @@ pub fn build(cache: &Cache, name: &str, dir: &Path, contexts: &Contexts) -> Resu
     for copy in &file.copies {
         layers.push(copied(cache, copy, contexts)?);
     }
-    finish(cache, &format!("suigen.dev/{name}"), &oci::Image::new(layers, runtime(&file)))
+    let content = oci::Image::new(layers, runtime(&file));
+    Ok(Image::tagged(&format!("suigen.dev/{name}"), content))
 }
 
 fn copied(cache: &Cache, copy: &Copy, contexts: &Contexts) -> Result<oci::Blob> {
@@ -82,27 +102,16 @@ fn runtime(file: &Containerfile) -> serde_json::Value {
     })
 }
 
-fn finish(cache: &Cache, name: &str, image: &oci::Image) -> Result<Image> {
-    let reference = format!("{name}:{}", image.content_tag());
-    let short = name.rsplit('/').next().unwrap_or(name);
-    let dir =
-        cache.ensure(&format!("image-{short}"), &Key::new("image 1").text(&reference), |out| {
-            step(&format!("write the image {reference}"), || {
-                image.write(&reference, &out.join("image.tar"))
-            })
-        })?;
-    Ok(Image { reference, path: dir.join("image.tar") })
-}
-
-/// Builds the pause image from the program `pause`.
-pub fn pause(cache: &Cache, program: &Path) -> Result<Image> {
+/// Writes the pause image, made of the program `pause`, and returns its archive.
+pub fn pause(cache: &Cache, program: &Path) -> Result<PathBuf> {
     let layer = layer::ensure(cache, &Source::File(program.to_owned()), "pause")?;
-    let image =
+    let content =
         oci::Image::new(vec![layer], json!({"Entrypoint": ["/pause"], "User": "65535:65535"}));
-    let key = Key::new("pause 1").text(image.content_tag());
-    let dir =
-        cache.ensure("image-pause", &key, |out| image.write(PAUSE, &out.join("image.tar")))?;
-    Ok(Image { reference: PAUSE.to_owned(), path: dir.join("image.tar") })
+    let key = Key::new("pause 2").text(content.content_tag());
+    let dir = cache.ensure("image-pause", &key, |out| {
+        content.write(PAUSE, |_| false, File::create(out.join("image.tar"))?)
+    })?;
+    Ok(dir.join("image.tar"))
 }
 
 #[cfg(test)]
@@ -121,18 +130,26 @@ mod tests {
         }
     }
 
+    fn write_recipe(dir: &Path, recipe: &str) {
+        fs::create_dir_all(dir.join("tool")).unwrap();
+        fs::write(dir.join("tool/Containerfile"), recipe).unwrap();
+    }
+
     #[test]
     fn the_tag_follows_the_program() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
         let contexts = contexts(dir.path());
         let recipe = "FROM debian:trixie-slim\nCOPY --from=build tool /usr/bin/tool\nCOPY --from=bundle . /bundles/\n";
-        fs::write(dir.path().join("Containerfile"), recipe).unwrap();
-        let build = || build(&cache, "tool", dir.path(), &contexts).unwrap().reference;
-        let (first, again) = (build(), build());
+        write_recipe(dir.path(), recipe);
+        let build = |labels: &[(&str, &str)]| {
+            build(&cache, dir.path(), "tool", &contexts, labels).unwrap().reference
+        };
+        let (first, again) = (build(&[]), build(&[]));
         assert_eq!(first, again);
+        assert_ne!(first, build(&[("generation", "next")]));
         fs::write(dir.path().join("build/tool"), "2").unwrap();
-        assert_ne!(first, build());
+        assert_ne!(first, build(&[]));
     }
 
     #[test]
@@ -145,7 +162,7 @@ mod tests {
             "FROM debian:trixie-slim\nCOPY --from=x a /a\n",
         )
         .unwrap();
-        let error = build(&cache, "tool", dir.path(), &contexts).unwrap_err();
+        let error = build(&cache, dir.path(), "tool", &contexts, &[]).unwrap_err();
         assert!(error.to_string().contains("--from=x"), "{error}");
     }
 }

@@ -25,7 +25,19 @@ pub enum Source {
     File(PathBuf),
 }
 
+/// Layers of one file come with every build of a program, so few are kept:
+/// those of this and of the last few images.
+const FILE_LAYER: &str = "file-layer";
+const KEPT_FILE_LAYERS: usize = 12;
+
 impl Source {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Artifact(_) => "layer",
+            Self::File(_) => FILE_LAYER,
+        }
+    }
+
     fn path(&self) -> &Path {
         match self {
             Self::Artifact(path) | Self::File(path) => path,
@@ -44,7 +56,8 @@ impl Source {
 /// leading slash; empty for the root).
 pub fn ensure(cache: &Cache, source: &Source, destination: &str) -> Result<Blob> {
     let key = source.mark(Key::new("layer 1").text(destination))?;
-    let dir = cache.ensure("layer", &key, |out| write(source.path(), destination, out))?;
+    let dir = cache.ensure(source.kind(), &key, |out| write(source.path(), destination, out))?;
+    cache.prune(FILE_LAYER, KEPT_FILE_LAYERS)?;
     let digest = fs::read_to_string(dir.join("digest")).context("read a layer's digest")?;
     Blob::file(dir.join("layer.tar"), digest)
 }

@@ -1,4 +1,4 @@
-//! Writes images in the OCI image layout, as one tar file that containerd
+//! Writes images in the OCI image layout, as the one tar stream that containerd
 //! imports: layers, a configuration, a manifest and an index.
 //!
 //! Formats: OCI image specification 1.1 (layout, manifest, configuration).
@@ -76,8 +76,8 @@ impl Blob {
     }
 }
 
-/// An image that is complete but for its tag.
-#[derive(Debug)]
+/// An image that is complete but for its name.
+#[derive(Debug, Clone)]
 pub struct Image {
     layers: Vec<Blob>,
     config: Blob,
@@ -113,22 +113,28 @@ impl Image {
         &self.manifest.digest[..12]
     }
 
-    /// Writes the image under the name `reference` (`name:tag`).
-    pub fn write(&self, reference: &str, path: &Path) -> Result<()> {
+    /// Writes the image under the name `reference` (`name:tag`), without those
+    /// blobs that `present` says the receiver has (it is asked with hex digests).
+    pub fn write(
+        &self,
+        reference: &str,
+        present: impl Fn(&str) -> bool,
+        out: impl Write,
+    ) -> Result<()> {
         let mut manifest = self.manifest.descriptor(MANIFEST_TYPE);
         manifest["annotations"] = json!({"io.containerd.image.name": reference});
         manifest["platform"] = json!({"architecture": "amd64", "os": "linux"});
         let index = Blob::json(&json!({"schemaVersion": 2, "manifests": [manifest]}));
         let layout = Blob::json(&json!({"imageLayoutVersion": "1.0.0"}));
 
-        let mut tar = Builder::new(BufWriter::new(File::create(path)?));
+        let mut tar = Builder::new(BufWriter::new(out));
         append(&mut tar, "oci-layout", &layout)?;
         append(&mut tar, "index.json", &index)?;
-        for blob in [&self.manifest, &self.config].into_iter().chain(&self.layers) {
+        let blobs = [&self.manifest, &self.config].into_iter().chain(&self.layers);
+        for blob in blobs.filter(|blob| !present(&blob.digest)) {
             append(&mut tar, &format!("blobs/sha256/{}", blob.digest), blob)?;
         }
-        tar.into_inner()?.flush()?;
-        Ok(())
+        tar.into_inner()?.flush().context("write the end of an image")
     }
 }
 
@@ -143,23 +149,32 @@ fn append<W: Write>(tar: &mut Builder<W>, name: &str, blob: &Blob) -> Result<()>
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_descriptor_names_a_blob_in_the_archive() {
-        let dir = tempfile::tempdir().unwrap();
-        let layer = dir.path().join("layer");
-        std::fs::write(&layer, "layer").unwrap();
-        let blob = Blob::file(layer, hex::encode(Sha256::digest("layer"))).unwrap();
-        let image = Image::new(vec![blob], json!({"Env": ["A=1"], "User": "1"}));
-        let out = dir.path().join("image.tar");
-        image.write("suigen.dev/x:1", &out).unwrap();
+    type Files = std::collections::BTreeMap<String, Vec<u8>>;
 
-        let mut files = std::collections::BTreeMap::new();
-        for entry in tar::Archive::new(File::open(out).unwrap()).entries().unwrap() {
+    fn written(image: &Image, present: impl Fn(&str) -> bool) -> Files {
+        let mut archive = Vec::new();
+        image.write("suigen.dev/x:1", present, &mut archive).unwrap();
+        let mut files = Files::new();
+        for entry in tar::Archive::new(&archive[..]).entries().unwrap() {
             let mut entry = entry.unwrap();
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).unwrap();
             files.insert(entry.path().unwrap().to_string_lossy().into_owned(), bytes);
         }
+        files
+    }
+
+    fn image_of(dir: &Path, content: &str) -> Image {
+        let layer = dir.join("layer");
+        std::fs::write(&layer, content).unwrap();
+        let blob = Blob::file(layer, hex::encode(Sha256::digest(content))).unwrap();
+        Image::new(vec![blob], json!({"Env": ["A=1"], "User": "1"}))
+    }
+
+    #[test]
+    fn every_descriptor_names_a_blob_in_the_archive() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = written(&image_of(dir.path(), "layer"), |_| false);
         let blob = |descriptor: &Value| {
             let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
             let bytes = &files[&format!("blobs/sha256/{digest}")];
@@ -173,5 +188,14 @@ mod tests {
         assert_eq!(blob(&manifest["layers"][0]), b"layer");
         assert_eq!(config["config"]["Env"], json!([PATH, "A=1"]));
         assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
+    }
+
+    #[test]
+    fn what_the_receiver_has_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let layer = hex::encode(Sha256::digest("layer"));
+        let files = written(&image_of(dir.path(), "layer"), |digest| digest == layer);
+        assert!(!files.contains_key(&format!("blobs/sha256/{layer}")));
+        assert_eq!(files.len(), 4, "layout, index, manifest, configuration");
     }
 }

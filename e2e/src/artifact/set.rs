@@ -18,8 +18,8 @@ pub struct Platform {
     pub tools: Tools,
     /// A node's root file system.
     pub node_rootfs: PathBuf,
-    /// The image that every pod needs.
-    pub pause: Image,
+    /// The archive of the image that every pod needs.
+    pub pause: PathBuf,
 }
 
 impl Platform {
@@ -44,6 +44,15 @@ pub struct SuigenImages {
 impl SuigenImages {
     /// Builds the programs, the hypervisor bundle and the images of them.
     pub fn ensure(cache: &Cache) -> Result<Self> {
+        Self::build(cache, &[])
+    }
+
+    /// The same programs in images of another name: what an upgrade rolls to.
+    pub fn ensure_next(cache: &Cache) -> Result<Self> {
+        Self::build(cache, &[("dev.suigen.lab.release", "next")])
+    }
+
+    fn build(cache: &Cache, labels: &[(&str, &str)]) -> Result<Self> {
         host_packages::ensure(host_packages::LAB, &build_log(cache, "apt"))?;
         let (programs, (bundle, base)) = both(
             || workspace::ensure(cache),
@@ -51,7 +60,7 @@ impl SuigenImages {
         )?;
         let contexts = Contexts { base, named: [("build", programs), ("bundle", bundle)].into() };
         let recipes = source_root().join("charts/images");
-        let build = |name: &str| image::build(cache, name, &recipes.join(name), &contexts);
+        let build = |name: &str| image::build(cache, &recipes, name, &contexts, labels);
         Ok(Self { operator: build("operator")?, node_daemon: build("node-daemon")? })
     }
 

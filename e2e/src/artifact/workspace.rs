@@ -13,6 +13,9 @@ use crate::{build_log, source_root};
 /// The programs that images are made of.
 const PROGRAMS: &[&str] = &["operator", "node-daemon"];
 
+/// How many builds of the programs stay in the cache.
+const KEPT: usize = 4;
+
 /// Builds the programs and returns the directory with their stripped copies.
 ///
 /// Cargo always runs (it knows best what changed); the copies are kept by
@@ -29,14 +32,16 @@ pub fn ensure(cache: &Cache) -> Result<PathBuf> {
     for program in PROGRAMS {
         key = key.file(&built.join(program))?;
     }
-    cache.ensure("programs", &key, |out| {
+    let programs = cache.ensure("programs", &key, |out| {
         for program in PROGRAMS {
             let mut strip = Command::new("strip");
             strip.arg("-o").arg(out.join(program)).arg(built.join(program));
             output(&mut strip)?;
         }
         Ok(())
-    })
+    })?;
+    cache.prune("programs", KEPT)?;
+    Ok(programs)
 }
 
 fn target_dir() -> Result<PathBuf> {

@@ -1,11 +1,12 @@
 //! One node: its directory, its configuration, power on and off.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::Lab;
 use super::address::{NodeIndex, api_url};
@@ -182,26 +183,38 @@ impl<'a> Node<'a> {
             .with_context(|| format!("run {program} on {}", self.name()))
     }
 
-    /// Imports those images that the node does not have.
+    /// Imports those images that the node does not have; what it has of their
+    /// content is not sent again.
     pub fn import(&self, images: &[&Image]) -> Result<()> {
-        let ctr = ["ctr", "--namespace", "k8s.io", "images"];
-        let present = self.exec(&[&ctr[..], &["list", "--quiet"]].concat())?;
-        for image in images {
-            if present.lines().any(|name| name == image.reference) {
-                continue;
+        let names = self.ctr_list("images")?;
+        let content = self.ctr_list("content")?;
+        let missing = images.iter().filter(|image| !names.contains(&image.reference));
+        for image in missing {
+            let mut ctr = self.command("ctr")?;
+            ctr.args(["--namespace", "k8s.io", "images", "import"]);
+            ctr.args(["--label", "io.cri-containerd.image=managed", "-"]);
+            let mut ctr = ctr
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .context("run ctr")?;
+            let stream = ctr.stdin.take().context("the pipe to ctr")?;
+            let present = |digest: &str| content.contains(&format!("sha256:{digest}"));
+            // Where ctr gives up early its own words say why, not the broken pipe.
+            let written = image.write(present, stream);
+            let output = ctr.wait_with_output().context("wait for ctr")?;
+            if !output.status.success() {
+                let why = String::from_utf8_lossy(&output.stderr);
+                bail!("import {} on {}: {}", image.reference, self.name(), why.trim());
             }
-            let archive = fs::File::open(&image.path)
-                .with_context(|| format!("open {}", image.path.display()))?;
-            let mut command = self.command("ctr")?;
-            command.args(&ctr[1..]).args([
-                "import",
-                "--label",
-                "io.cri-containerd.image=managed",
-                "-",
-            ]);
-            output(command.stdin(archive))
-                .with_context(|| format!("import {} on {}", image.reference, self.name()))?;
+            written.with_context(|| format!("send {} to {}", image.reference, self.name()))?;
         }
         Ok(())
+    }
+
+    fn ctr_list(&self, what: &str) -> Result<BTreeSet<String>> {
+        let listing = self.exec(&["ctr", "--namespace", "k8s.io", what, "list", "--quiet"])?;
+        Ok(listing.lines().map(str::to_owned).collect())
     }
 }

@@ -71,7 +71,7 @@ impl NodeSpec {
             dir: dir.to_owned(),
             rootfs: platform.node_rootfs.clone(),
             programs: programs.map(|(name, path)| (name.to_owned(), path.clone())).into(),
-            pause_image: platform.pause.path.clone(),
+            pause_image: platform.pause.clone(),
         }
     }
 
