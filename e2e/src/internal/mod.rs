@@ -8,9 +8,9 @@ pub mod mounts;
 pub mod node_init;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
 
 /// `e2e internal ...`
@@ -60,6 +60,19 @@ pub enum Internal {
     },
 }
 
+/// The program `e2e` itself: this one, or the one that cargo builds along with
+/// the tests that start a lab.
+pub fn program() -> Result<PathBuf> {
+    let this = std::env::current_exe().context("find this program")?;
+    near(&this).with_context(|| format!("no program e2e near {} (cargo build)", this.display()))
+}
+
+/// Programs lie in `debug/`, tests in `debug/deps/`.
+fn near(this: &Path) -> Option<PathBuf> {
+    let places = this.ancestors().skip(1).take(2).map(|dir| dir.join("e2e"));
+    places.into_iter().find(|path| path.is_file())
+}
+
 /// Runs one of them; returns only when it ended or failed.
 pub fn run(command: Internal) -> Result<()> {
     match command {
@@ -69,5 +82,22 @@ pub fn run(command: Internal) -> Result<()> {
         Internal::NodeInit { spec } => node_init::run(&spec),
         Internal::Forward { listen, to, netns } => forward::run(listen, to, &netns),
         Internal::Files { dir, listen } => files::run(dir, listen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_found_from_itself_and_from_a_test() {
+        let dir = tempfile::tempdir().unwrap();
+        let debug = dir.path().join("debug");
+        let (program, test) = (debug.join("e2e"), debug.join("deps/scenarios-1a2b"));
+        assert_eq!(near(&test), None);
+        std::fs::create_dir_all(debug.join("deps")).unwrap();
+        std::fs::write(&program, "").unwrap();
+        assert_eq!(near(&test).as_ref(), Some(&program));
+        assert_eq!(near(&program), Some(program));
     }
 }

@@ -11,6 +11,7 @@ use super::kubeconfig;
 use super::pki::Pki;
 use super::unit::Record;
 use crate::artifact::tools::Tools;
+use crate::internal;
 use crate::progress::{step, wait_for};
 
 /// The units of the control plane besides its network, in starting order.
@@ -70,11 +71,11 @@ pub fn start_unit(lab: &Lab, name: &str, tools: &Tools, netns: &Record) -> Resul
             let to = format!("{CONTROL_PLANE}:{API_PORT}");
             let argv = ["forward", "--listen", &listen, "--to", &to, "--netns", &netns];
             // It enters the lab's namespace itself, after it has begun to listen.
-            return unit.start(None, &internal(&argv)?).map(|_| ());
+            return unit.start(None, &own_command(&argv)?).map(|_| ());
         }
         "files" => {
             let dir = lab.path("www").display().to_string();
-            internal(&[
+            own_command(&[
                 "files",
                 "--dir",
                 &dir,
@@ -87,8 +88,8 @@ pub fn start_unit(lab: &Lab, name: &str, tools: &Tools, netns: &Record) -> Resul
     unit.start(Some(netns), &argv).map(|_| ())
 }
 
-fn internal(args: &[&str]) -> Result<Vec<String>> {
-    let program = std::env::current_exe()?.display().to_string();
+fn own_command(args: &[&str]) -> Result<Vec<String>> {
+    let program = internal::program()?.display().to_string();
     let words = [program.as_str(), "internal"].into_iter().chain(args.iter().copied());
     Ok(words.map(str::to_owned).collect())
 }

@@ -19,6 +19,7 @@ use super::unit::{Record, Unit};
 use crate::artifact::image::Image;
 use crate::artifact::set::Platform;
 use crate::command::{output, tail};
+use crate::internal;
 use crate::progress::wait_for;
 
 /// Programs of the lab first, then Debian's, as the node's services see them.
@@ -107,7 +108,7 @@ impl<'a> Node<'a> {
         let control_plane = self.lab.control_plane_net()?;
         let net = network::hold(&self.net())?;
         network::plug(&control_plane, self.index, &net, &self.lab.nodes()?)?;
-        let program = std::env::current_exe()?.display().to_string();
+        let program = internal::program()?.display().to_string();
         let spec = self.dir().join("node.json").display().to_string();
         let unshare = [
             "unshare",

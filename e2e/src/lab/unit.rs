@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cgroup::Cgroup;
 use crate::command::{append_to, tail};
+use crate::internal;
 use crate::progress::wait_for;
 
 /// A process, named so that it cannot be mistaken for another.
@@ -132,7 +133,7 @@ impl Unit {
         self.stop()?;
         self.cgroup.create()?;
         let log = append_to(&self.log)?;
-        let mut launch = Command::new(std::env::current_exe().context("find this program")?);
+        let mut launch = Command::new(internal::program()?);
         launch.args(["internal", "launch", "--record"]).arg(&self.record);
         launch.arg("--cgroup").arg(self.cgroup.path());
         if let Some(record) = netns {
