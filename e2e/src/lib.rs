@@ -4,10 +4,12 @@
 pub mod artifact;
 pub mod cluster;
 pub mod command;
+pub mod demo;
 pub mod internal;
 pub mod lab;
 pub mod progress;
 pub mod scenario;
+pub mod setup;
 
 use std::path::{Path, PathBuf};
 

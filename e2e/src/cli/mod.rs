@@ -1,14 +1,17 @@
 //! The command line of `e2e`.
 
 mod lab;
+mod test;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use suigen_e2e::artifact::cache::Cache;
+use suigen_e2e::artifact::guest_tiny;
 use suigen_e2e::artifact::set::{Platform, SuigenImages};
 use suigen_e2e::cluster::{Cluster, install};
+use suigen_e2e::demo;
 use suigen_e2e::internal::{self, Internal};
 use suigen_e2e::lab::Lab;
 
@@ -25,7 +28,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build everything: tools, root file systems, images.
+    /// Build everything: tools, root file systems, guest, images.
     Build,
     /// Start, look at, break and stop the lab.
     Lab {
@@ -40,6 +43,14 @@ enum Command {
         /// A value of the chart suigen, as Helm's --set.
         #[arg(long = "set", value_name = "NAME=VALUE")]
         values: Vec<String>,
+    },
+    /// From nothing to a running server, step by step; the lab stays up.
+    Demo,
+    /// Run every test of the workspace, with a lab for those that need one.
+    Test {
+        /// Passed on to cargo test.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// What the lab runs for itself.
     #[command(hide = true)]
@@ -58,8 +69,11 @@ impl Arguments {
             Command::Build => {
                 let cache = Cache::open()?;
                 Platform::ensure(&cache)?;
+                guest_tiny::ensure(&cache)?;
                 SuigenImages::ensure(&cache).map(|_| ())
             }
+            Command::Demo => demo::run(),
+            Command::Test { arguments } => test::run(&arguments),
             Command::Lab { command } => command.run(),
             Command::Install { kubeconfig, values } => install(kubeconfig, &values),
         }
