@@ -1,1 +1,161 @@
-fn main() {}
+//! Suigen's operator: it decides, and holds every decision in objects.
+//!
+//! Reading order: [`controllers`] (wiring) → [`virtual_server`], [`disk`],
+//! [`hypervisor`] (one folder a kind: observe, decide, apply, status) →
+//! [`placement`] (pure engine) → [`node_api`] (certificates, consoles).
+
+mod args;
+mod chain;
+mod context;
+mod controllers;
+mod disk;
+mod events;
+mod finalizer;
+mod http;
+mod hypervisor;
+mod lease;
+mod memory;
+mod metrics;
+mod outcome;
+mod placement;
+mod reasons;
+mod schema_check;
+mod virtual_server;
+mod watch;
+mod write;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{Args, LogFormat};
+use crate::chain::Chain;
+use crate::http::Readiness;
+use crate::lease::Election;
+use crate::metrics::Metrics;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    start_log(&args);
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the operator ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(args: &Args) {
+    let filter = tracing_subscriber::EnvFilter::new(&args.log);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Text => log.init(),
+    }
+}
+
+#[tokio::main]
+async fn run(args: Args) -> anyhow::Result<()> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("install the TLS provider: another one is installed"))?;
+    let client = Client::try_default().await.context("find the API server")?;
+    let metrics = Arc::new(Metrics::default());
+    let readiness = Readiness::default();
+    let stop = stop_on_signal()?;
+
+    readiness.wait("schema", "the CRDs were not checked yet".into());
+    let health = tokio::spawn(http::serve(
+        args.health_address,
+        readiness.clone(),
+        metrics.clone(),
+        stop.clone(),
+    ));
+    let led = if schema_is_new_enough(&client, &readiness, &stop).await {
+        lead(&args, client, metrics, &stop).await
+    } else {
+        Ok(())
+    };
+    stop.cancel();
+    health.await.context("end of the health server")?.context("serve health")?;
+    led
+}
+
+/// Waits until the CRDs are new enough. False when told to stop before.
+async fn schema_is_new_enough(
+    client: &Client,
+    readiness: &Readiness,
+    stop: &CancellationToken,
+) -> bool {
+    loop {
+        match schema_check::check(client).await {
+            Ok(()) => {
+                readiness.ready("schema");
+                return true;
+            }
+            Err(error) => {
+                let reason = Chain(&error).to_string();
+                tracing::warn!(%reason, "nothing is written");
+                readiness.wait("schema", reason);
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(Duration::from_secs(5)) => {}
+        }
+    }
+}
+
+/// Wins the lease, decides while it holds, gives it up.
+async fn lead(
+    args: &Args,
+    client: Client,
+    metrics: Arc<Metrics>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut election = Election::new(client.clone(), &args.namespace, args.identity.clone());
+    if !election.win(stop).await {
+        return Ok(());
+    }
+    tracing::info!(identity = args.identity, "leads");
+    metrics.leader.set(1);
+    let deciding = stop.child_token();
+    let controllers = tokio::spawn({
+        let (namespace, identity) = (args.namespace.clone(), args.identity.clone());
+        let (metrics, deciding) = (metrics.clone(), deciding.clone());
+        async move { controllers::run(client, &namespace, &identity, metrics, deciding).await }
+    });
+    let kept = election.hold(stop).await;
+    metrics.leader.set(0);
+    if !kept {
+        // No farewell: whatever is under way ends with the process, before
+        // another replica may lead.
+        anyhow::bail!("the leader lease is lost");
+    }
+    deciding.cancel();
+    controllers.await.context("end of the controllers")?;
+    election.release().await.context("release the leader lease")
+}
+
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop");
+        token.cancel();
+    });
+    Ok(stop)
+}

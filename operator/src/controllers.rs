@@ -1,0 +1,230 @@
+//! Wiring: one watch and store a kind, one queue and reconciler a kind that is
+//! decided on. Nothing is decided before every store has had a full list.
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::runtime::applier;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use suigen_crds::disk::Disk;
+use suigen_crds::disk_class::DiskClass;
+use suigen_crds::hypervisor::Hypervisor;
+use suigen_crds::server_class::ServerClass;
+use suigen_crds::server_image::ServerImage;
+use suigen_crds::virtual_server::VirtualServer;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::Chain;
+use crate::context::{Context, MANAGER};
+use crate::hypervisor::heartbeat::Heartbeats;
+use crate::memory::{Patience, Refusals, Written};
+use crate::metrics::{Metrics, count};
+use crate::outcome::Outcome;
+use crate::watch::Stores;
+use crate::watch::feed::{Change, Feed};
+use crate::watch::unreadable::Unreadable;
+use crate::watch::wake::{self, Queues, Wake};
+use crate::{disk, hypervisor, virtual_server, write};
+
+/// Objects of one kind that are looked at at the same time. A look is a few
+/// round trips; so a burst of servers is not held up by one slow answer.
+const CONCURRENCY: u16 = 16;
+/// For how long looks that are under way may go on after the stop.
+const GRACE: Duration = Duration::from_secs(8);
+
+struct Writers {
+    servers: Writer<VirtualServer>,
+    disks: Writer<Disk>,
+    server_classes: Writer<ServerClass>,
+    disk_classes: Writer<DiskClass>,
+    images: Writer<ServerImage>,
+    hypervisors: Writer<Hypervisor>,
+    leases: Writer<Lease>,
+}
+
+/// Watches and decides until told to stop.
+pub async fn run(
+    client: Client,
+    namespace: &str,
+    identity: &str,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
+    let (stores, writers) = stores();
+    let (wake, queues) = Wake::new();
+    let reporter = Reporter { controller: MANAGER.into(), instance: Some(identity.to_owned()) };
+    let ctx = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        stores,
+        unreadable: Unreadable::default(),
+        wake,
+        ledger: Default::default(),
+        written: Written::default(),
+        patience: Patience::default(),
+        refusals: Refusals::default(),
+        heartbeats: Heartbeats::default(),
+        metrics,
+    });
+    let mut tasks = feeds(&ctx, namespace, writers, &stop);
+    if all_listed(&ctx.stores, &stop).await {
+        tracing::info!("every kind is listed: deciding");
+        decide(&ctx, queues, &mut tasks, &stop);
+    }
+    stop.cancelled().await;
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::warn!("some looks did not end in time");
+    }
+}
+
+fn stores() -> (Stores, Writers) {
+    let (servers, servers_in) = store();
+    let (disks, disks_in) = store();
+    let (server_classes, server_classes_in) = store();
+    let (disk_classes, disk_classes_in) = store();
+    let (images, images_in) = store();
+    let (hypervisors, hypervisors_in) = store();
+    let (leases, leases_in) = store();
+    let writers = Writers {
+        servers: servers_in,
+        disks: disks_in,
+        server_classes: server_classes_in,
+        disk_classes: disk_classes_in,
+        images: images_in,
+        hypervisors: hypervisors_in,
+        leases: leases_in,
+    };
+    (Stores { servers, disks, server_classes, disk_classes, images, hypervisors, leases }, writers)
+}
+
+fn feeds(
+    ctx: &Arc<Context>,
+    namespace: &str,
+    writers: Writers,
+    stop: &CancellationToken,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let t = &mut tasks;
+    let w = writers;
+    feed(t, ctx, stop, None, ("VirtualServer", w.servers), wake::on_server);
+    feed(t, ctx, stop, None, ("Disk", w.disks), wake::on_disk);
+    feed(t, ctx, stop, None, ("ServerClass", w.server_classes), wake::on_server_class);
+    feed(t, ctx, stop, None, ("DiskClass", w.disk_classes), wake::on_disk_class);
+    feed(t, ctx, stop, None, ("ServerImage", w.images), wake::on_image);
+    feed(t, ctx, stop, None, ("Hypervisor", w.hypervisors), wake::on_hypervisor);
+    feed(t, ctx, stop, Some(namespace), ("Lease", w.leases), wake::on_lease);
+    tasks
+}
+
+fn feed<K>(
+    tasks: &mut JoinSet<()>,
+    ctx: &Arc<Context>,
+    stop: &CancellationToken,
+    namespace: Option<&str>,
+    (kind, writer): (&'static str, Writer<K>),
+    wake: impl Fn(&Context, Change<K>) + Send + 'static,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let feed = Feed::new(kind, &ctx.client, namespace, writer);
+    tasks.spawn(feed.run(ctx.clone(), stop.clone(), wake));
+}
+
+async fn all_listed(stores: &Stores, stop: &CancellationToken) -> bool {
+    let Stores { servers, disks, server_classes, disk_classes, images, hypervisors, leases } =
+        stores;
+    let all = async {
+        servers.wait_until_ready().await.is_ok()
+            && disks.wait_until_ready().await.is_ok()
+            && server_classes.wait_until_ready().await.is_ok()
+            && disk_classes.wait_until_ready().await.is_ok()
+            && images.wait_until_ready().await.is_ok()
+            && hypervisors.wait_until_ready().await.is_ok()
+            && leases.wait_until_ready().await.is_ok()
+    };
+    tokio::select! {
+        listed = all => listed,
+        () = stop.cancelled() => false,
+    }
+}
+
+fn decide(ctx: &Arc<Context>, queues: Queues, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+    let Queues { servers, disks, hypervisors } = queues;
+    let stores = &ctx.stores;
+    tasks.spawn(work(
+        "VirtualServer",
+        stores.servers.clone(),
+        servers,
+        ctx.clone(),
+        stop.clone(),
+        virtual_server::reconcile,
+    ));
+    tasks.spawn(work(
+        "Disk",
+        stores.disks.clone(),
+        disks,
+        ctx.clone(),
+        stop.clone(),
+        disk::reconcile,
+    ));
+    tasks.spawn(work(
+        "Hypervisor",
+        stores.hypervisors.clone(),
+        hypervisors,
+        ctx.clone(),
+        stop.clone(),
+        hypervisor::reconcile,
+    ));
+}
+
+async fn work<K, F>(
+    kind: &'static str,
+    store: Store<K>,
+    queue: UnboundedReceiver<ObjectRef<K>>,
+    ctx: Arc<Context>,
+    stop: CancellationToken,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Copy + Send + 'static,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    F: Future<Output = Result<Outcome, write::Error>> + Send + 'static,
+{
+    let look = move |object: Arc<K>, ctx: Arc<Context>| {
+        let metrics = ctx.metrics.clone();
+        reconcile(object, ctx)
+            .map(move |outcome| {
+                outcome.map(|outcome| {
+                    count(&metrics.reconciles, kind, outcome.word());
+                    if let Outcome::Wait { reason, after } = &outcome {
+                        tracing::debug!(kind, reason, ?after, "waits");
+                    }
+                    outcome.action()
+                })
+            })
+            .boxed()
+    };
+    let failed = move |_: Arc<K>, error: &write::Error, ctx: Arc<Context>| {
+        count(&ctx.metrics.failures, kind, error.reason());
+        if error.is_race() {
+            tracing::debug!(kind, %error, "lost a race");
+            return Action::requeue(Duration::from_secs(1));
+        }
+        tracing::warn!(kind, error = %Chain(error), "look");
+        Action::requeue(Duration::from_secs(5))
+    };
+    let queue = queue.map(Ok::<_, Infallible>).take_until(stop.cancelled_owned());
+    let config = Config::default().concurrency(CONCURRENCY);
+    // An object that left the store while it was queued is no error.
+    applier(look, failed, ctx, store, Box::pin(queue), config).for_each(|_| async {}).await;
+}

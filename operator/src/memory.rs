@@ -1,0 +1,193 @@
+//! What the operator remembers between two looks at an object. Losing it costs
+//! a write or a moment, never a decision.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use suigen_crds::ident::{Epoch, NodeName};
+
+type Table<V> = Mutex<HashMap<String, V>>;
+
+fn lock<V>(table: &Table<V>) -> MutexGuard<'_, HashMap<String, V>> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The resourceVersions of own writes: an object that a store still shows at
+/// an older one is not decided on, because the decision was already made.
+#[derive(Debug, Default)]
+pub struct Written {
+    versions: Table<u64>,
+}
+
+impl Written {
+    /// Notes what a write came back with.
+    pub fn note(&self, meta: &ObjectMeta) {
+        if let (Some(uid), Some(version)) = (&meta.uid, version(meta)) {
+            let mut versions = lock(&self.versions);
+            let known = versions.entry(uid.clone()).or_default();
+            *known = version.max(*known);
+        }
+    }
+
+    /// Whether the store still shows an object as it was before our last write.
+    pub fn is_behind(&self, meta: &ObjectMeta) -> bool {
+        let Some((uid, shown)) = meta.uid.as_ref().zip(version(meta)) else { return false };
+        let mut versions = lock(&self.versions);
+        match versions.get(uid) {
+            Some(written) if shown < *written => true,
+            Some(_) => {
+                versions.remove(uid);
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &str) {
+        lock(&self.versions).remove(uid);
+    }
+}
+
+/// Resource versions of one kind are ordered integers (Kubernetes 1.35, KEP 5504).
+fn version(meta: &ObjectMeta) -> Option<u64> {
+    meta.resource_version.as_deref()?.parse().ok()
+}
+
+/// Since when a status write is put off, because it says only that work goes
+/// on and will soon be overtaken.
+#[derive(Debug, Default)]
+pub struct Patience {
+    since: Table<Timestamp>,
+}
+
+/// For how long such a write is put off.
+pub const PATIENCE: SignedDuration = SignedDuration::from_millis(700);
+
+impl Patience {
+    /// How much longer to wait; none when the time is over.
+    pub fn left(&self, uid: &str, now: Timestamp) -> Option<Duration> {
+        let mut since = lock(&self.since);
+        let began = *since.entry(uid.to_owned()).or_insert(now);
+        let left = PATIENCE.checked_sub(now.duration_since(began))?;
+        Duration::try_from(left).ok().filter(|left| !left.is_zero())
+    }
+
+    /// Starts anew with the next difference.
+    pub fn forget(&self, uid: &str) {
+        lock(&self.since).remove(uid);
+    }
+}
+
+/// Which hypervisors refused which server, and until when they are avoided.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    refused: Table<Vec<Refusal>>,
+}
+
+/// One hypervisor's refusal of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The hypervisor.
+    pub node: NodeName,
+    /// The epoch that it refused.
+    pub epoch: Epoch,
+    /// What it said.
+    pub said: String,
+    /// How often in a row.
+    pub times: u32,
+    /// Until when it is not asked again.
+    pub until: Timestamp,
+}
+
+/// The first pause after a refusal; it doubles up to eight times this.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+
+impl Refusals {
+    /// Notes a refusal; the same one again changes nothing.
+    pub fn note(&self, uid: &str, node: &NodeName, epoch: Epoch, said: &str, now: Timestamp) {
+        let mut refused = lock(&self.refused);
+        let of_server = refused.entry(uid.to_owned()).or_default();
+        let before = of_server.iter().position(|refusal| refusal.node == *node);
+        let times = match before.map(|index| &of_server[index]) {
+            Some(refusal) if refusal.epoch >= epoch => return,
+            Some(refusal) => refusal.times.saturating_add(1),
+            None => 1,
+        };
+        if let Some(index) = before {
+            of_server.remove(index);
+        }
+        let pause = FIRST_PAUSE * (1 << (times - 1).min(3));
+        let until = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+        let node = node.clone();
+        of_server.push(Refusal { node, epoch, said: said.to_owned(), times, until });
+    }
+
+    /// Refusals that are not over.
+    pub fn pending(&self, uid: &str, now: Timestamp) -> Vec<Refusal> {
+        let refused = lock(&self.refused);
+        let of_server = refused.get(uid).map_or(&[][..], Vec::as_slice);
+        of_server.iter().filter(|refusal| refusal.until > now).cloned().collect()
+    }
+
+    /// Forgets a server that runs, or is gone.
+    pub fn forget(&self, uid: &str) {
+        lock(&self.refused).remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(version: &str) -> ObjectMeta {
+        ObjectMeta {
+            uid: Some("u".into()),
+            resource_version: Some(version.into()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_store_is_behind_until_it_shows_our_write() {
+        let written = Written::default();
+        assert!(!written.is_behind(&meta("5")));
+        written.note(&meta("10"));
+        written.note(&meta("9"));
+        assert!(written.is_behind(&meta("9")));
+        assert!(!written.is_behind(&meta("10")));
+        assert!(!written.is_behind(&meta("9")), "forgotten once seen");
+    }
+
+    #[test]
+    fn patience_ends_whatever_comes_in_between() {
+        let patience = Patience::default();
+        assert!(patience.left("u", at(0)).is_some());
+        assert!(patience.left("u", at(1)).is_none());
+        patience.forget("u");
+        assert!(patience.left("u", at(2)).is_some());
+    }
+
+    #[test]
+    fn each_refusal_of_a_higher_epoch_doubles_the_pause() {
+        let refusals = Refusals::default();
+        let node = NodeName::try_from("a".to_owned()).unwrap();
+        refusals.note("u", &node, Epoch(1), "no", at(0));
+        refusals.note("u", &node, Epoch(1), "no", at(20));
+        assert_eq!(refusals.pending("u", at(29)).len(), 1);
+        assert!(refusals.pending("u", at(30)).is_empty());
+        refusals.note("u", &node, Epoch(2), "no", at(30));
+        assert_eq!(refusals.pending("u", at(30))[0].until, at(90));
+        for epoch in 3..20 {
+            refusals.note("u", &node, Epoch(epoch), "no", at(100));
+        }
+        assert_eq!(refusals.pending("u", at(100))[0].until, at(340));
+    }
+}

@@ -1,0 +1,19 @@
+//! The order among hypervisors that fit: best fit, so that large holes stay
+//! for large servers.
+
+use super::{Candidate, Demand};
+
+/// What would be left over, in thousandths of the hypervisor, of the resource
+/// that is left most. Smaller is better; the name decides between equals, so
+/// that the same input always gives the same answer.
+pub fn waste<'a>(candidate: &'a Candidate, demand: &Demand) -> (i64, &'a str) {
+    let left = candidate.free.minus(demand.amounts);
+    let memory = share(left.memory_bytes, candidate.total.memory_bytes);
+    let cpu = share(left.cpu_millis, candidate.total.cpu_millis);
+    (memory.max(cpu), candidate.node.as_str())
+}
+
+fn share(left: i64, total: i64) -> i64 {
+    let thousandths = i128::from(left.max(0)) * 1000 / i128::from(total.max(1));
+    i64::try_from(thousandths).unwrap_or(i64::MAX)
+}

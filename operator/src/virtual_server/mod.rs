@@ -1,0 +1,53 @@
+//! VirtualServer: from a manifest to a run right, and back.
+//!
+//! ```text
+//!            class, disks known         room found            daemon reports
+//! Pending ─────────────────────► place ───────────► attach ────────────────► Running ◄─► Stopped
+//!    ▲                                                 │ Refused (released)     │ deleted
+//!    └──────────── again, under a higher epoch ◄───────┘                        ▼
+//!                                               Terminating: released → disks closed → gone
+//! ```
+//! A decision and the promise of room that goes with it are made under one
+//! lock, without I/O in between; so a burst of servers never books a room twice.
+
+mod apply;
+pub mod decide;
+pub mod disks;
+pub mod observe;
+mod running;
+pub mod state;
+pub mod status;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use suigen_crds::virtual_server::VirtualServer;
+
+use crate::context::Context;
+use crate::outcome::Outcome;
+use crate::write;
+
+/// Looks at one server.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub async fn reconcile(
+    server: Arc<VirtualServer>,
+    ctx: Arc<Context>,
+) -> Result<Outcome, write::Error> {
+    if ctx.written.is_behind(&server.metadata) {
+        return Ok(Outcome::Changed);
+    }
+    let now = Timestamp::now();
+    let deletion = observe::deletion(&server, &ctx).await?; // I/O: the CRD, if the server is to go
+    let (observed, plan) = {
+        let mut ledger = ctx.ledger();
+        let observed = observe::gather(server, deletion, now, &ctx, &mut ledger); // stores only
+        let plan = decide::plan(&observed); // pure: the whole answer
+        apply::promise(&observed, &plan, &mut ledger);
+        (observed, plan)
+    };
+    ctx.wake.waits_for_room(&observed.server, plan.waits_for_room());
+    let applied = apply::carry_out(&observed, &plan, &ctx).await?; // I/O: finalizer, disks, placement
+    status::write(&applied, &plan, now, &ctx).await // what people read
+}

@@ -1,0 +1,258 @@
+//! What people read of a server: conditions and phase from where it stands
+//! (pure), and the write of what is another than what stands there.
+
+use jiff::Timestamp;
+use kube::Resource;
+use serde_json::json;
+use suigen_crds::condition::{Condition, Finding, Status, conclude};
+use suigen_crds::ident::Uid;
+use suigen_crds::virtual_server::{
+    Placement, PowerState, ServerPhase, VirtualServer, VirtualServerStatus,
+};
+
+use super::decide::Plan;
+use super::disks::{self, Hurdle};
+use super::observe::{Host, Observed};
+use super::running::{Run, run};
+use super::state::{Problem, State, Why};
+use crate::context::Context;
+use crate::events::between;
+use crate::outcome::Outcome;
+use crate::write;
+
+/// What is to be said of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    /// The word for the eye.
+    pub phase: ServerPhase,
+    /// All conditions, always the same types in the same order.
+    pub findings: Vec<Finding>,
+    /// Whether they say only that work goes on.
+    pub progress: bool,
+}
+
+/// How far the desired state is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// It is.
+    Yes,
+    /// Work goes on.
+    NotYet,
+    /// A person must act.
+    Stuck,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// The words for where a server stands.
+pub fn words(observed: &Observed, state: &State) -> Words {
+    match state {
+        State::CrdTerminating => crd_terminating(observed),
+        State::Releasing(placement) => releasing(observed, placement),
+        State::Clearing => terminating("Released", "its disks are being closed".into(), true),
+        State::Held(placement) | State::Placing(placement) => held(observed, placement),
+        State::Unplaced(why) => unplaced(observed, why),
+    }
+}
+
+/// Puts all conditions together: the three steps as given, and `Ready`,
+/// `Reconciling`, `Stalled` from how far it came.
+fn compose(
+    phase: ServerPhase,
+    steps: [Finding; 3],
+    reached: Reached,
+    about: (&'static str, String),
+) -> Words {
+    let (reason, message) = about;
+    let [ready, reconciling, stalled] = match reached {
+        Reached::Yes => [Status::True, Status::False, Status::False],
+        Reached::NotYet => [Status::False, Status::True, Status::False],
+        Reached::Stuck => [Status::False, Status::False, Status::True],
+        Reached::Unknown => [Status::Unknown, Status::True, Status::False],
+    };
+    let say = |type_, status, quiet: &str| Finding {
+        type_,
+        status,
+        reason: if status == Status::False && type_ == "Stalled" { "NothingToDo" } else { reason },
+        message: if status == Status::False && !quiet.is_empty() {
+            quiet.into()
+        } else {
+            message.clone()
+        },
+    };
+    let mut findings = Vec::from(steps);
+    findings.push(say("Ready", ready, ""));
+    findings.push(say("Reconciling", reconciling, "nothing is under way"));
+    findings.push(say("Stalled", stalled, "no person need act"));
+    Words { phase, findings, progress: false }
+}
+
+fn unplaced(observed: &Observed, why: &Why) -> Words {
+    let (reason, message, reached, progress) = match why {
+        Why::PoweredOff => {
+            let message = "it is off, as desired, and placed when it is powered on".to_owned();
+            ("PoweredOff", message, Reached::Yes, false)
+        }
+        Why::Waits(Problem { reason, message, passing }) => {
+            (*reason, message.clone(), Reached::NotYet, *passing)
+        }
+        Why::Blocked(Problem { reason, message, .. }) => {
+            (*reason, message.clone(), Reached::Stuck, false)
+        }
+        Why::NoRoom { message, .. } => {
+            ("NoHypervisorFits", message.clone(), Reached::NotYet, false)
+        }
+        Why::Behind => ("Waiting", "its disks are being read".to_owned(), Reached::NotYet, true),
+    };
+    let phase = match reached {
+        Reached::Yes => ServerPhase::Stopped,
+        Reached::Stuck => ServerPhase::Failed,
+        Reached::NotYet | Reached::Unknown => ServerPhase::Pending,
+    };
+    let steps = [
+        Finding::no("Scheduled", reason, message.clone()),
+        unplaced_disks(observed, why),
+        Finding::no("Running", "NotPlaced", "no hypervisor has it"),
+    ];
+    Words { progress, ..compose(phase, steps, reached, (reason, message)) }
+}
+
+fn unplaced_disks(observed: &Observed, why: &Why) -> Finding {
+    let uid = observed.server.metadata.uid.clone().and_then(|uid| Uid::try_from(uid).ok());
+    match uid.and_then(|uid| disks::hurdle(observed, &uid)) {
+        Some(Hurdle::Waits(problem) | Hurdle::Blocked(problem)) => {
+            Finding::no("DisksReady", problem.reason, problem.message)
+        }
+        None if matches!(why, Why::Behind) => {
+            Finding::unknown("DisksReady", "Waiting", "its disks are being read")
+        }
+        None => Finding::unknown(
+            "DisksReady",
+            "NotPlaced",
+            "disks that are not made yet are made where the server is placed",
+        ),
+    }
+}
+
+fn held(observed: &Observed, placement: &Placement) -> Words {
+    let node = &placement.node_name;
+    let scheduled = Finding::yes(
+        "Scheduled",
+        "Placed",
+        format!("{node} has the run right, epoch {}", placement.epoch),
+    );
+    let hurdle = observed
+        .server
+        .metadata
+        .uid
+        .clone()
+        .and_then(|uid| Uid::try_from(uid).ok())
+        .and_then(|uid| disks::not_ready(observed, &uid, placement));
+    let disks = match &hurdle {
+        None => Finding::yes("DisksReady", "VolumesReady", format!("all volumes are on {node}")),
+        Some(Hurdle::Waits(problem) | Hurdle::Blocked(problem)) => {
+            Finding::no("DisksReady", problem.reason, problem.message.clone())
+        }
+    };
+    let Run { phase, running, reached, progress } = run(observed, placement, hurdle.as_ref());
+    let about = (running.reason, running.message.clone());
+    Words { progress, ..compose(phase, [scheduled, disks, running], reached, about) }
+}
+
+fn terminating(reason: &'static str, message: String, progress: bool) -> Words {
+    let steps = [
+        Finding::unknown("Scheduled", "Terminating", "it is being deleted"),
+        Finding::unknown("DisksReady", "Terminating", "it is being deleted"),
+        Finding::unknown("Running", reason, message.clone()),
+    ];
+    let words = compose(ServerPhase::Terminating, steps, Reached::NotYet, (reason, message));
+    Words { progress, ..words }
+}
+
+fn releasing(observed: &Observed, placement: &Placement) -> Words {
+    let node = &placement.node_name;
+    if observed.host == Host::Silent {
+        let message = format!(
+            "{node}, which has the run right, was not heard of lately; the server goes when {node} is back and has given it up"
+        );
+        return terminating("HypervisorUnreachable", message, false);
+    }
+    terminating("PoweringOff", format!("{node} powers it off"), true)
+}
+
+fn crd_terminating(observed: &Observed) -> Words {
+    let message = "the CRD virtualservers.suigen.dev is being deleted, which marks every server; none is stopped for that";
+    let unknown = |type_| Finding::unknown(type_, "CrdTerminating", message);
+    let phase = observed.status().phase.unwrap_or(ServerPhase::Unknown);
+    let steps = [unknown("Scheduled"), unknown("DisksReady"), unknown("Running")];
+    compose(phase, steps, Reached::Stuck, ("CrdTerminating", message.into()))
+}
+
+/// Writes the difference; one that says only that work goes on waits a moment,
+/// because most of those are overtaken.
+///
+/// # Errors
+/// When the API server does not take it.
+pub async fn write(
+    server: &VirtualServer,
+    plan: &Plan,
+    now: Timestamp,
+    ctx: &Context,
+) -> Result<Outcome, write::Error> {
+    let uid = server.metadata.uid.as_deref().unwrap_or_default();
+    let stored = server.status.clone().unwrap_or_default();
+    let generation = server.metadata.generation;
+    let conditions = conclude(plan.words.findings.clone(), &stored.conditions, generation, now);
+    let next = plan.next();
+    if plan.is_over() {
+        return Ok(next);
+    }
+    if is_same(&stored, plan, &conditions, generation) {
+        ctx.patience.forget(uid);
+        return Ok(next);
+    }
+    if plan.words.progress
+        && let Some(after) = ctx.patience.left(uid, now)
+    {
+        ctx.metrics.deferred.inc();
+        return Ok(Outcome::Wait { reason: "Progress", after });
+    }
+    let status = json!({
+        "observedGeneration": generation,
+        "phase": plan.words.phase,
+        "conditions": conditions,
+    });
+    write::status(ctx, &write::api_of(ctx, server), server, status).await?;
+    ctx.patience.forget(uid);
+    let told = [("Scheduled", Status::True), ("Running", Status::True), ("Stalled", Status::False)];
+    let said = between(&stored.conditions, &conditions, &told);
+    ctx.announce(&server.object_ref(&()), said).await;
+    Ok(match next {
+        Outcome::Done => Outcome::Changed,
+        Outcome::Changed | Outcome::Wait { .. } => next,
+    })
+}
+
+fn is_same(
+    stored: &VirtualServerStatus,
+    plan: &Plan,
+    conditions: &[Condition],
+    generation: Option<i64>,
+) -> bool {
+    stored.observed_generation == generation
+        && stored.phase == Some(plan.words.phase)
+        && stored.conditions == conditions
+}
+
+/// Whether the server is wanted on; an unknown value wants nothing.
+pub fn wants_on(observed: &Observed) -> Option<bool> {
+    match observed.server.spec.power_state {
+        PowerState::PoweredOn => Some(true),
+        PowerState::PoweredOff => Some(false),
+        PowerState::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;
