@@ -1,0 +1,14 @@
+//! What a real API server admits and refuses: the rules in the CRDs, the
+//! admission policies and the roles, each as a table.
+//!
+//! Nothing that is tried is stored: every attempt is a dry run, which passes
+//! admission and validation all the same. Runs in the lab, or in the cluster
+//! of `SUIGEN_KUBECONFIG` where both charts are installed.
+
+mod api;
+mod examples;
+mod fixtures;
+mod policies;
+mod rights;
+mod rules;
+mod rules_table;
