@@ -1,15 +1,18 @@
 //! Debian packages that building and running the lab needs on this machine.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
+use super::{bundle, guest_debian, guest_tiny};
 use crate::command::{output, run_logged};
 use crate::progress::step;
 
-/// What the lab itself needs; guests and bundles name their own on top.
-pub const LAB: &[&str] = &[
+/// What the lab itself needs; guests and the bundle name their own.
+const LAB: &[&str] = &[
     "binutils",
     "ca-certificates",
     "gcc",
@@ -22,9 +25,16 @@ pub const LAB: &[&str] = &[
     "util-linux",
 ];
 
-/// Installs what is missing of `wanted`, saying so.
-pub fn ensure(wanted: &[&str], log: &Path) -> Result<()> {
-    let missing = missing(wanted)?;
+/// Two builds that install at once would meet apt's lock.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
+/// Installs what is missing of all that any artifact needs, saying so.
+pub fn ensure(log: &Path) -> Result<()> {
+    let _installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let lists =
+        [LAB, bundle::HOST_PACKAGES, guest_tiny::HOST_PACKAGES, guest_debian::HOST_PACKAGES];
+    let wanted: BTreeSet<&str> = lists.into_iter().flatten().copied().collect();
+    let missing = missing(&wanted)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -39,14 +49,14 @@ pub fn ensure(wanted: &[&str], log: &Path) -> Result<()> {
     })
 }
 
-fn missing<'a>(wanted: &[&'a str]) -> Result<Vec<&'a str>> {
+fn missing<'a>(wanted: &BTreeSet<&'a str>) -> Result<Vec<&'a str>> {
     let listing =
         output(Command::new("dpkg-query").args(["-W", "-f", "${Package} ${db:Status-Status}\n"]))
             .context("the lab needs a Debian machine: list its packages")?;
     Ok(not_installed(wanted, &listing))
 }
 
-fn not_installed<'a>(wanted: &[&'a str], listing: &str) -> Vec<&'a str> {
+fn not_installed<'a>(wanted: &BTreeSet<&'a str>, listing: &str) -> Vec<&'a str> {
     let is_installed =
         |name: &str| listing.lines().any(|line| line.split_once(' ') == Some((name, "installed")));
     wanted.iter().copied().filter(|name| !is_installed(name)).collect()
@@ -59,9 +69,7 @@ mod tests {
     #[test]
     fn a_removed_package_whose_configuration_stayed_counts_as_missing() {
         let listing = "gcc installed\nnftables config-files\n";
-        assert_eq!(
-            not_installed(&["gcc", "nftables", "mmdebstrap"], listing),
-            ["nftables", "mmdebstrap"]
-        );
+        let wanted = BTreeSet::from(["gcc", "nftables", "mmdebstrap"]);
+        assert_eq!(not_installed(&wanted, listing), ["mmdebstrap", "nftables"]);
     }
 }

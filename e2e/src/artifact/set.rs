@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use super::cache::Cache;
 use super::image::{self, Contexts, Image};
 use super::tools::Tools;
-use super::{bundle, host_packages, rootfs, workspace};
+use super::{bundle, guest_tiny, host_packages, rootfs, workspace};
 use crate::{build_log, source_root};
 
 /// What a cluster needs before anything of Suigen's is in it.
@@ -25,7 +25,7 @@ pub struct Platform {
 impl Platform {
     /// Builds what is missing, after installing the Debian packages for it.
     pub fn ensure(cache: &Cache) -> Result<Self> {
-        host_packages::ensure(host_packages::LAB, &build_log(cache, "apt"))?;
+        host_packages::ensure(&build_log(cache, "apt"))?;
         let (tools, node_rootfs) = both(|| Tools::ensure(cache), || rootfs::node(cache))?;
         let pause = image::pause(cache, &tools.kubernetes.join("pause"))?;
         Ok(Self { tools, node_rootfs, pause })
@@ -53,7 +53,7 @@ impl SuigenImages {
     }
 
     fn build(cache: &Cache, labels: &[(&str, &str)]) -> Result<Self> {
-        host_packages::ensure(host_packages::LAB, &build_log(cache, "apt"))?;
+        host_packages::ensure(&build_log(cache, "apt"))?;
         let (programs, (bundle, base)) = both(
             || workspace::ensure(cache),
             || Ok((bundle::ensure(cache)?, rootfs::image_base(cache)?)),
@@ -68,6 +68,18 @@ impl SuigenImages {
     pub fn all(&self) -> [&Image; 2] {
         [&self.operator, &self.node_daemon]
     }
+}
+
+/// Everything that the demo and the tests need, all of it built at once: from
+/// nothing that is minutes faster than one after the other.
+pub fn everything(cache: &Cache) -> Result<(Platform, SuigenImages)> {
+    both(
+        || Platform::ensure(cache),
+        || {
+            guest_tiny::ensure(cache)?;
+            SuigenImages::ensure(cache)
+        },
+    )
 }
 
 /// Runs two builds at once: one is mostly network and disk, the other processor.

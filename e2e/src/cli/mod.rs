@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use suigen_e2e::artifact::cache::Cache;
-use suigen_e2e::artifact::guest_tiny;
-use suigen_e2e::artifact::set::{Platform, SuigenImages};
+use suigen_e2e::artifact::set::{Platform, SuigenImages, everything};
 use suigen_e2e::cluster::{Cluster, install};
 use suigen_e2e::demo;
 use suigen_e2e::internal::{self, Internal};
@@ -66,12 +65,7 @@ impl Arguments {
         match self.command {
             // Process 1 of a node must not depend on a cache or an environment.
             Command::Internal { command } => internal::run(command),
-            Command::Build => {
-                let cache = Cache::open()?;
-                Platform::ensure(&cache)?;
-                guest_tiny::ensure(&cache)?;
-                SuigenImages::ensure(&cache).map(|_| ())
-            }
+            Command::Build => everything(&Cache::open()?).map(|_| ()),
             Command::Demo => demo::run(),
             Command::Test { arguments } => test::run(&arguments),
             Command::Lab { command } => command.run(),

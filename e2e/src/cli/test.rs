@@ -15,10 +15,10 @@ const TINY: &str = "SUIGEN_TEST_TINY";
 
 /// Brings up what tests need and becomes `cargo test`; `arguments` are passed on.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    setup::ready()?;
     let cache = Cache::open()?;
     let bundle = only_child(&bundle::ensure(&cache)?)?;
     let tiny = guest_tiny::ensure(&cache)?;
-    setup::ready()?;
     let error = Command::new("cargo")
         .current_dir(source_root())
         .args(["test", "--locked", "--workspace", "--no-fail-fast"])
