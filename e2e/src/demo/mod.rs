@@ -26,12 +26,14 @@ pub fn run() -> Result<()> {
     let mut steps = Steps::begin();
     let cache = Cache::open()?;
     println!("Everything that is built is kept below {}.", cache.root().display());
-    let platform = steps.run("Build Kubernetes and what its nodes need", || Platform::ensure(&cache))?;
+    let platform =
+        steps.run("Build Kubernetes and what its nodes need", || Platform::ensure(&cache))?;
     let images = steps.run("Build Suigen, its images and the guest", || {
         setup::tiny(&cache)?;
         SuigenImages::ensure(&cache)
     })?;
-    let cluster = steps.run("Start a cluster of three nodes", || setup::cluster_up(&cache, &platform))?;
+    let cluster =
+        steps.run("Start a cluster of three nodes", || setup::cluster_up(&cache, &platform))?;
     steps.run("Install Suigen with Helm; qualify the hypervisors", || {
         setup::install_suigen(&cluster, &images)?;
         show(&cluster, &["get", "hypervisors"])?;
@@ -41,7 +43,8 @@ pub fn run() -> Result<()> {
         setup::catalogue(&cluster, &setup::tiny(&cache)?)?;
         show(&cluster, &["get", "serverclasses,diskclasses,serverimages"])
     })?;
-    let guest = steps.run("Apply a VirtualServer; wait until its guest runs", || create(&cluster))?;
+    let guest =
+        steps.run("Apply a VirtualServer; wait until its guest runs", || create(&cluster))?;
     let boot = steps.run("Log in on its serial console, with a token", || console(&cluster))?;
     let next = SuigenImages::ensure_next(&cache)?;
     steps.run("Kill all that is ours around the guest", || {
@@ -71,9 +74,11 @@ struct Boot {
 }
 
 fn create(cluster: &Cluster) -> Result<Guest> {
-    let manifest = fs::read_to_string(source_root().join("examples/30-server.yaml"))
-        .context("read the example server")?;
-    print!("{}", scenario::apply(cluster, &manifest)?);
+    for example in ["30-server.yaml", "31-console-user.yaml"] {
+        let manifest = fs::read_to_string(source_root().join("examples").join(example))
+            .with_context(|| format!("read the example {example}"))?;
+        print!("{}", indent(&scenario::apply(cluster, &manifest)?));
+    }
     scenario::wait(cluster, SERVER, "condition=Ready", UP)?;
     show(cluster, &["--namespace=acme", "get", "virtualservers,disks"])?;
     let disk = ("acme", "disk/web-1-root");
@@ -92,7 +97,9 @@ fn console(cluster: &Cluster) -> Result<Boot> {
     let stranger = scenario::console_token(cluster, "acme", "default")?;
     let server = ("acme", "web-1");
     match Console::open(&endpoint, server, &stranger)? {
-        Err(refusal) => println!("   an account without the right: {} {}", refusal.status, refusal.message),
+        Err(refusal) => {
+            println!("   an account without the right: {} {}", refusal.status, refusal.message)
+        }
         Ok(_) => bail!("an account without the right got the console"),
     }
     let mut console = match Console::open(&endpoint, server, &owner)? {
@@ -141,7 +148,10 @@ fn check_boot(cluster: &Cluster, before: &Boot) -> Result<()> {
     console.send("\n")?;
     let after = boot(&mut console)?;
     ensure!(after.id == before.id, "the guest was started anew: boot {} → {}", before.id, after.id);
-    println!("   the same boot of the guest, up {:.0} s before and {:.0} s now", before.uptime, after.uptime);
+    println!(
+        "   the same boot of the guest, up {:.0} s before and {:.0} s now",
+        before.uptime, after.uptime
+    );
     ensure!(after.uptime > before.uptime, "the guest's uptime did not go on");
     Ok(())
 }
@@ -160,10 +170,12 @@ fn delete(cluster: &Cluster, guest: &Guest) -> Result<()> {
 /// Shows a kubectl command and what it printed, as a person would see it.
 fn show(cluster: &Cluster, args: &[&str]) -> Result<()> {
     println!("   $ kubectl {}", args.join(" "));
-    for line in cluster.kubectl(args)?.lines() {
-        println!("   {line}");
-    }
+    print!("{}", indent(&cluster.kubectl(args)?));
     Ok(())
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("   {line}\n")).collect()
 }
 
 fn lacks(cluster: &Cluster) -> Result<()> {

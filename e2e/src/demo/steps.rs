@@ -28,11 +28,18 @@ impl Steps {
 
     /// The table of all steps.
     pub fn table(&self) -> String {
-        let mut lines = vec![String::from("  step                                                                  time")];
+        let mut lines = vec![String::from(
+            "  step                                                                  time",
+        )];
         for (number, (what, took)) in self.done.iter().enumerate() {
             lines.push(format!("{:>3}. {what:<64} {:>7.1} s", number + 1, took.as_secs_f64()));
         }
-        lines.push(format!("{:>4} {:<64} {:>7.1} s", "", "in all", self.started.elapsed().as_secs_f64()));
+        lines.push(format!(
+            "{:>4} {:<64} {:>7.1} s",
+            "",
+            "in all",
+            self.started.elapsed().as_secs_f64()
+        ));
         lines.join("\n")
     }
 }

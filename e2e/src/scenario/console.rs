@@ -36,6 +36,7 @@ pub struct Console {
     stream: WebSocketStream<TlsStream<TcpStream>>,
     unread: String,
     commands: u32,
+    _way: Option<OperatorEndpoint>,
 }
 
 impl Console {
@@ -54,7 +55,19 @@ impl Console {
         let (namespace, name) = server;
         let path = format!("console/v1/namespaces/{namespace}/virtualservers/{name}/serial");
         let opened = runtime.block_on(connect(endpoint, &path, token))?;
-        Ok(opened.map(|stream| Self { runtime, stream, unread: String::new(), commands: 0 }))
+        Ok(opened.map(|stream| Self {
+            runtime,
+            stream,
+            unread: String::new(),
+            commands: 0,
+            _way: None,
+        }))
+    }
+
+    /// Keeps the way to the operator open for as long as the console.
+    #[must_use]
+    pub fn keep(self, way: OperatorEndpoint) -> Self {
+        Self { _way: Some(way), ..self }
     }
 
     /// Runs a command in the guest's shell and returns what it printed.
@@ -66,7 +79,8 @@ impl Console {
         let start = format!("s{}t", number + 1000);
         let end = format!("e{}d", number + 1000);
         self.send(&typed)?;
-        let text = self.read_until(&end).with_context(|| format!("run `{command}` in the guest"))?;
+        let text =
+            self.read_until(&end).with_context(|| format!("run `{command}` in the guest"))?;
         let (_, printed) = text
             .split_once(&start)
             .with_context(|| format!("no start of `{command}` in {text:?}"))?;

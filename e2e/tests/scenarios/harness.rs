@@ -127,20 +127,26 @@ impl Scenario {
             ("objects.yaml", &["get", "suigen", "--all-namespaces", "--output=yaml"]),
             ("events.txt", &["get", "events", "--all-namespaces"]),
             ("pods.txt", &["get", "pods", "--all-namespaces", "--output=wide"]),
-            ("operator.log", &[
-                "--namespace=suigen-system",
-                "logs",
-                "--selector=app.kubernetes.io/component=operator",
-                "--tail=-1",
-                "--prefix",
-            ]),
-            ("node-daemon.log", &[
-                "--namespace=suigen-system",
-                "logs",
-                "--selector=app.kubernetes.io/component=node-daemon",
-                "--tail=-1",
-                "--prefix",
-            ]),
+            (
+                "operator.log",
+                &[
+                    "--namespace=suigen-system",
+                    "logs",
+                    "--selector=app.kubernetes.io/component=operator",
+                    "--tail=-1",
+                    "--prefix",
+                ],
+            ),
+            (
+                "node-daemon.log",
+                &[
+                    "--namespace=suigen-system",
+                    "logs",
+                    "--selector=app.kubernetes.io/component=node-daemon",
+                    "--tail=-1",
+                    "--prefix",
+                ],
+            ),
         ];
         for (file, args) in looks {
             let text = self.cluster.kubectl(args).unwrap_or_else(|error| format!("{error:#}"));

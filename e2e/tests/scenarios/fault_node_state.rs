@@ -1,0 +1,92 @@
+//! What a node knows is wrong, missing or cannot be written.
+
+use suigen_e2e::demo::trouble;
+use suigen_e2e::scenario;
+
+use crate::guest::Guest;
+use crate::harness::{SOON, Scenario};
+
+/// Takes the daemon off the node for the time of `work`: nothing may write to
+/// its state meanwhile.
+fn without_daemon(scenario: &Scenario, node: &str, work: impl FnOnce()) {
+    let label = "suigen.dev/role-hypervisor";
+    let node_object = format!("node/{node}");
+    scenario.cluster.kubectl(&["label", &node_object, &format!("{label}-")]).expect("unlabel");
+    suigen_e2e::progress::wait_for("the daemon to go", SOON, || {
+        Ok(trouble::daemon_pod(scenario.cluster, node).is_err().then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}"));
+    work();
+    scenario.cluster.kubectl(&["label", &node_object, &format!("{label}=")]).expect("label");
+    scenario
+        .cluster
+        .kubectl(&[
+            "--namespace=suigen-system",
+            "rollout",
+            "status",
+            "daemonset/suigen-node-daemon",
+            "--timeout=120s",
+        ])
+        .expect("the daemon comes back");
+}
+
+#[test]
+fn fault_a_wiped_state_directory_is_noticed_and_heals_when_it_is_back() {
+    let scenario = Scenario::alone("wiped");
+    scenario.apply(&scenario.tiny("lost").yaml());
+    let guest = Guest::up(&scenario, "lost");
+    let boot = guest.boot_id();
+    let state = "/var/lib/suigen";
+    let hide = format!(
+        "mkdir -p {state}/.aside && for f in log-id right servers disks; do mv {state}/$f {state}/.aside/; done"
+    );
+    without_daemon(&scenario, &guest.node, || drop(guest.on_node(&hide)));
+    // The guest runs on as an orphan: nobody may say what it is, nobody may end it.
+    let hypervisor = format!("hypervisor/{}", guest.node);
+    scenario::wait_field(
+        scenario.cluster,
+        ("", &hypervisor),
+        "{.status.orphans[*].serverUid}",
+        SOON,
+        |uids| uids.contains(&guest.uid),
+    )
+    .unwrap_or_else(|error| panic!("{error:#}"));
+    assert!(guest.process().is_some(), "an orphan is left alone");
+    let back = format!(
+        "for f in log-id right servers disks; do rm -rf {state}/$f; mv {state}/.aside/$f {state}/; done; rmdir {state}/.aside"
+    );
+    without_daemon(&scenario, &guest.node, || drop(guest.on_node(&back)));
+    scenario.wait(&guest.object(), "Ready", SOON);
+    assert_eq!(guest.boot_id(), boot, "the guest should have run all the time");
+}
+
+#[test]
+fn fault_a_stale_epoch_is_refused_and_placed_anew_under_a_higher_one() {
+    let scenario = Scenario::alone("stale");
+    let mut server = scenario.tiny("old");
+    scenario.apply(&server.yaml());
+    let guest = Guest::up(&scenario, "old");
+    server.spec = &["powerState: PoweredOff"];
+    scenario.apply(&server.yaml());
+    scenario.says(&guest.object(), "Running", &["Stopped"]);
+    // The log of a daemon that has seen more than the API server remembers.
+    without_daemon(&scenario, &guest.node, || {
+        let image = daemon_tool(&scenario);
+        guest.on_node(&format!(
+            "{image} log append --state-dir /var/lib/suigen --server {} --held 7",
+            guest.uid
+        ));
+    });
+    server.spec = &["powerState: PoweredOn"];
+    scenario.apply(&server.yaml());
+    let again = Guest::up(&scenario, "old");
+    let epoch: i64 = scenario
+        .field(&again.object(), "{.status.placement.epoch}")
+        .parse()
+        .expect("the epoch is a number");
+    assert!(epoch > 7, "epoch {epoch} is not above the log's 7");
+}
+
+fn daemon_tool(_scenario: &Scenario) -> &'static str {
+    "node-daemon"
+}

@@ -1,0 +1,109 @@
+//! The guest of a scenario, from inside and from its node.
+
+use suigen_e2e::scenario::console::Console;
+use suigen_e2e::scenario::endpoint::OperatorEndpoint;
+use suigen_e2e::scenario::{self, leftovers};
+
+use crate::harness::{Scenario, UP};
+
+/// A server whose guest runs.
+pub struct Guest<'a> {
+    scenario: &'a Scenario,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Where it runs.
+    pub node: String,
+}
+
+impl<'a> Guest<'a> {
+    /// Waits until the server is ready and its guest has come to user space.
+    pub fn up(scenario: &'a Scenario, name: &str) -> Self {
+        let object = format!("virtualserver/{name}");
+        scenario.wait(&object, "Ready", UP);
+        let guest = Self {
+            scenario,
+            name: name.to_owned(),
+            uid: scenario.field(&object, "{.metadata.uid}"),
+            node: scenario.field(&object, "{.status.placement.nodeName}"),
+        };
+        guest.shell("true");
+        guest
+    }
+
+    /// `virtualserver/NAME`.
+    pub fn object(&self) -> String {
+        format!("virtualserver/{}", self.name)
+    }
+
+    /// Runs a command in the guest, over its serial console.
+    pub fn shell(&self, command: &str) -> String {
+        let said = self.console().and_then(|mut console| {
+            console.send("\n")?;
+            console.read_until("tiny# ")?;
+            console.run(command)
+        });
+        said.unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
+    }
+
+    fn console(&self) -> anyhow::Result<Console> {
+        let cluster = self.scenario.cluster;
+        let namespace = &self.scenario.namespace;
+        let account = format!("--serviceaccount={namespace}:default");
+        let in_namespace = format!("--namespace={namespace}");
+        let binding = scenario::feed(
+            cluster,
+            &["apply", "--filename=-"],
+            &cluster.kubectl(&[
+                &in_namespace,
+                "create",
+                "rolebinding",
+                "console",
+                "--clusterrole=suigen-edit",
+                &account,
+                "--dry-run=client",
+                "--output=yaml",
+            ])?,
+        );
+        binding?;
+        let token = scenario::console_token(cluster, namespace, "default")?;
+        let endpoint = OperatorEndpoint::open(cluster)?;
+        match Console::open(&endpoint, (namespace, &self.name), &token)? {
+            Ok(console) => Ok(console.keep(endpoint)),
+            Err(refusal) => anyhow::bail!("no console: {} {}", refusal.status, refusal.message),
+        }
+    }
+
+    /// The kernel's random name of this boot of the guest.
+    pub fn boot_id(&self) -> String {
+        self.shell("cat /proc/sys/kernel/random/boot_id")
+    }
+
+    /// The process of its QEMU, in the node's numbering; none when it is down.
+    pub fn process(&self) -> Option<u32> {
+        let find = format!("pgrep -f -- '-uuid {}' | head -n 1", self.uid);
+        let pid = self.on_node(&find);
+        pid.trim().parse().ok()
+    }
+
+    /// Ends its QEMU at once.
+    pub fn kill_process(&self) {
+        let pid = self.process().expect("the guest should have a process");
+        self.on_node(&format!("kill -9 {pid}"));
+    }
+
+    /// Runs a shell command on its node.
+    pub fn on_node(&self, command: &str) -> String {
+        scenario::on_node(self.scenario.cluster, &self.node, &["sh", "-c", command])
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// What its node still has of it and of further UIDs.
+    pub fn leftovers(&self, further: &[String]) -> Vec<String> {
+        let mut uids = vec![self.uid.clone()];
+        uids.extend_from_slice(further);
+        leftovers::of(self.scenario.cluster, &self.node, &uids)
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+}

@@ -1,0 +1,16 @@
+//! Scenarios on the system as Helm installs it, on real parts: apply this,
+//! wait for that, see this.
+//!
+//! All share one lab, which the first of them brings up. `fault_` scenarios
+//! break what the others stand on and therefore run alone.
+
+mod e2e_catalogue;
+mod e2e_console;
+mod e2e_images;
+mod e2e_life;
+mod e2e_placement;
+mod fault_api_server;
+mod fault_daemon;
+mod fault_node_state;
+mod guest;
+mod harness;
