@@ -10,6 +10,9 @@
 //! | ServerClass, DiskClass, ServerImage | [`server_class`], [`disk_class`], [`server_image`] | provider |
 //! | Hypervisor | [`hypervisor`] | spec: provider; status: node-daemon, but condition `Ready`: operator |
 
+// The columns of a CRD are attributes, and columns may be alike.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod condition;
 pub mod disk;
 pub mod disk_class;
