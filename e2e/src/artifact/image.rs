@@ -157,11 +157,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path().join("cache")).unwrap();
         let contexts = contexts(dir.path());
-        fs::write(
-            dir.path().join("Containerfile"),
-            "FROM debian:trixie-slim\nCOPY --from=x a /a\n",
-        )
-        .unwrap();
+        write_recipe(dir.path(), "FROM debian:trixie-slim\nCOPY --from=x a /a\n");
         let error = build(&cache, dir.path(), "tool", &contexts, &[]).unwrap_err();
         assert!(error.to_string().contains("--from=x"), "{error}");
     }
