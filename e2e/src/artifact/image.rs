@@ -107,7 +107,7 @@ pub fn pause(cache: &Cache, program: &Path) -> Result<PathBuf> {
     let layer = layer::ensure(cache, &Source::File(program.to_owned()), "pause")?;
     let content =
         oci::Image::new(vec![layer], json!({"Entrypoint": ["/pause"], "User": "65535:65535"}));
-    let key = Key::new("pause 2").text(content.content_tag());
+    let key = Key::new("pause 2").text(&content.content_tag());
     let dir = cache.ensure("image-pause", &key, |out| {
         content.write(PAUSE, |_| false, File::create(out.join("image.tar"))?)
     })?;

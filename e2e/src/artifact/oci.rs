@@ -108,9 +108,10 @@ impl Image {
         Self { layers, config, manifest }
     }
 
-    /// A tag that changes with the content: the head of the manifest's digest.
-    pub fn content_tag(&self) -> &str {
-        &self.manifest.digest[..12]
+    /// A tag that changes with the content: the head of the manifest's digest,
+    /// after letters, since Helm takes a tag of digits alone for a number.
+    pub fn content_tag(&self) -> String {
+        format!("sha-{}", &self.manifest.digest[..12])
     }
 
     /// Writes the image under the name `reference` (`name:tag`), without those

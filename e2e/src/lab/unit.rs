@@ -120,8 +120,12 @@ impl Unit {
     pub fn expect_running(&self) -> Result<Record> {
         match self.running()? {
             Some(record) => Ok(record),
-            None => bail!("{} does not run\n{}", self.name, tail(&self.log)),
+            None => bail!("{} does not run\n{}", self.name, self.what_it_said()),
         }
+    }
+
+    fn what_it_said(&self) -> String {
+        format!("{}\nlook further: e2e lab logs {}", tail(&self.log), self.name)
     }
 
     /// Starts `argv`, in the network namespace of `netns` where one is given,
@@ -143,7 +147,7 @@ impl Unit {
         let mut child = launch.spawn().with_context(|| format!("start {}", self.name))?;
         wait_for(&format!("the start of {}", self.name), Duration::from_secs(10), || {
             if let Some(status) = child.try_wait()? {
-                bail!("{} ended with {status}\n{}", self.name, tail(&self.log));
+                bail!("{} ended with {status}\n{}", self.name, self.what_it_said());
             }
             Record::read(&self.record)
         })
