@@ -19,6 +19,7 @@ pub mod disk_class;
 pub mod hypervisor;
 pub mod ident;
 pub mod quantity;
+pub mod reference;
 pub mod right;
 pub mod schema;
 pub mod server_class;

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+const REGENERATE: &str = "cargo run -p suigen-crds --features gen --bin crdgen -- charts/suigen-crds/templates docs/api.md";
+
 #[test]
 fn the_charts_crds_are_generated_from_the_types() {
     let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/suigen-crds/templates");
@@ -26,8 +28,7 @@ fn the_charts_crds_are_generated_from_the_types() {
         assert_eq!(
             yaml,
             serde_yaml::to_string(&crd).unwrap(),
-            "{name} differs from the types; write it anew: cargo run -p suigen-crds \
-             --features gen --bin crdgen -- charts/suigen-crds/templates"
+            "{name} differs from the types; write it anew: {REGENERATE}"
         );
     }
     assert!(committed.is_empty(), "no type gives these: {:?}", committed.keys());
@@ -39,4 +40,15 @@ fn helm_reads_nothing_in_them_as_a_template() {
         let text = serde_yaml::to_string(&crd).unwrap();
         assert!(!text.contains("{{"), "{}: Helm would evaluate this", crd.spec.names.plural);
     }
+}
+
+#[test]
+fn the_api_reference_is_generated_from_the_types() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md");
+    let crds = suigen_crds::all_crds().unwrap();
+    assert_eq!(
+        std::fs::read_to_string(page).unwrap(),
+        suigen_crds::reference::markdown(&crds).unwrap(),
+        "docs/api.md differs from the types; write it anew: {REGENERATE}"
+    );
 }
