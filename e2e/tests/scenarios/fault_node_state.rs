@@ -1,7 +1,13 @@
 //! What a node knows is wrong, missing or cannot be written.
 
+use std::path::PathBuf;
+
+use suigen_crds::ident::Epoch;
 use suigen_e2e::demo::trouble;
+use suigen_e2e::lab::node::Node;
 use suigen_e2e::scenario;
+use suigen_node_daemon::right::log::Log;
+use suigen_node_daemon::right::record::Word;
 
 use crate::guest::Guest;
 use crate::harness::{SOON, Scenario};
@@ -71,11 +77,15 @@ fn fault_a_stale_epoch_is_refused_and_placed_anew_under_a_higher_one() {
     scenario.says(&guest.object(), "Running", &["Stopped"]);
     // The log of a daemon that has seen more than the API server remembers.
     without_daemon(&scenario, &guest.node, || {
-        let image = daemon_tool(&scenario);
-        guest.on_node(&format!(
-            "{image} log append --state-dir /var/lib/suigen --server {} --held 7",
-            guest.uid
-        ));
+        let file = state_dir(&scenario, &guest.node).join("right").join(&guest.uid);
+        let mut log = Log::open(&file).expect("read the server's log");
+        let word = Word::Held {
+            epoch: Epoch(7),
+            namespace: scenario.namespace.clone(),
+            name: "old".to_owned(),
+            memory_bytes: 256 << 20,
+        };
+        log.append(&word).expect("write the server's log");
     });
     server.spec = &["powerState: PoweredOn"];
     scenario.apply(&server.yaml());
@@ -87,6 +97,9 @@ fn fault_a_stale_epoch_is_refused_and_placed_anew_under_a_higher_one() {
     assert!(epoch > 7, "epoch {epoch} is not above the log's 7");
 }
 
-fn daemon_tool(_scenario: &Scenario) -> &'static str {
-    "node-daemon"
+/// The node's `/var/lib/suigen`, as this machine sees it.
+fn state_dir(scenario: &Scenario, node: &str) -> PathBuf {
+    let lab = scenario.cluster.lab().expect("a lab");
+    let node = Node::new(lab, lab.node(node).expect("the node"));
+    node.dir().join("suigen")
 }
