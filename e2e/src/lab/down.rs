@@ -15,7 +15,11 @@ pub fn down(dir: &Path) -> Result<bool> {
         return Ok(false);
     }
     let _lock = Lock::take(dir)?;
-    let Some(lab) = Lab::find(dir)? else { return Ok(false) };
+    let Some(lab) = Lab::find(dir)? else {
+        // An `up` that ended before it began may have left it, empty.
+        let _ = fs::remove_dir(dir);
+        return Ok(false);
+    };
     step("end the lab's processes", || end(&lab))?;
     step("remove the lab's files", || remove(&lab))?;
     Ok(true)

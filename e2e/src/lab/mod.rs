@@ -19,6 +19,8 @@ pub mod node_spec;
 pub mod pki;
 mod state;
 pub mod status;
+#[cfg(test)]
+mod tests;
 pub mod unit;
 pub mod up;
 
