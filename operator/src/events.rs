@@ -49,8 +49,9 @@ pub fn between(
         let same = then.is_some_and(|c| (c.status, &c.reason) == (now.status, &now.reason));
         // What was never otherwise is no news, unless it is bad.
         let dull = now.status != *good && then.is_none_or(|c| c.status == now.status);
-        let first_unknown = then.is_none() && now.status == Status::Unknown;
-        (!same && !dull && !first_unknown).then(|| Announcement {
+        // At first sight, only what became so is news: not what is not (yet).
+        let no_news = then.is_none() && now.status != Status::True;
+        (!same && !dull && !no_news).then(|| Announcement {
             warning: now.status != *good,
             reason: now.reason.clone(),
             note: now.message.clone(),
@@ -120,6 +121,13 @@ mod tests {
         let waiting = said(Status::False, "Starting");
         let preparing = said(Status::False, "Preparing");
         let lost = said(Status::Unknown, "HypervisorUnreachable");
+        let stalled = |status| {
+            let finding = Finding { type_: "Stalled", status, reason: "R", message: "m".into() };
+            conclude(vec![finding], &[], Some(1), Timestamp::UNIX_EPOCH)
+        };
+        let good_false = [("Stalled", Status::False)];
+        assert!(between(&never, &stalled(Status::False), &good_false).is_empty());
+        assert!(between(&never, &stalled(Status::True), &good_false)[0].warning);
         let cases = [
             (&never, &lost, 0, "nothing known yet"),
             (&never, &waiting, 0, "not yet up"),

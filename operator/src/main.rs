@@ -16,6 +16,7 @@ mod hypervisor;
 mod lease;
 mod memory;
 mod metrics;
+mod node_api;
 mod outcome;
 mod placement;
 mod reasons;
@@ -72,20 +73,34 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
 
     readiness.wait("schema", "the CRDs were not checked yet".into());
-    let health = tokio::spawn(http::serve(
-        args.health_address,
-        readiness.clone(),
+    readiness.wait("api", "the certificate authority is not loaded yet".into());
+    let health = http::serve(args.health_address, readiness.clone(), metrics.clone(), stop.clone());
+    let health = tokio::spawn(or_stop(health, stop.clone()));
+    let api = node_api::run(
+        args.api_address,
+        client.clone(),
+        args.namespace.clone(),
         metrics.clone(),
-        stop.clone(),
-    ));
+        (readiness.clone(), stop.clone()),
+    );
+    let api = tokio::spawn(or_stop(api, stop.clone()));
     let led = if schema_is_new_enough(&client, &readiness, &stop).await {
         lead(&args, client, metrics, &stop).await
     } else {
         Ok(())
     };
     stop.cancel();
+    api.await.context("end of the node API")?.context("serve the node API")?;
     health.await.context("end of the health server")?.context("serve health")?;
     led
+}
+
+/// Runs a part without which the operator is of no use: if it fails, all stops.
+async fn or_stop<E>(
+    part: impl Future<Output = Result<(), E>>,
+    stop: CancellationToken,
+) -> Result<(), E> {
+    part.await.inspect_err(|_| stop.cancel())
 }
 
 /// Waits until the CRDs are new enough. False when told to stop before.

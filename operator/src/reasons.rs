@@ -1,40 +1,56 @@
 //! Words that come from node-daemons and go into conditions.
-//!
-//! A condition's reason is a word that this program knows, so that programs
-//! can rely on it; a word of a later release becomes the fallback.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// Reasons of a failure that does not go away by itself.
 pub const PERSON_MUST_ACT: &[&str] = &[
     "VolumeMissing",
+    "VolumeInUse",
     "ImageChecksumMismatch",
     "ImageLargerThanDisk",
     "ImageRefersToOtherFiles",
     "ImageInvalid",
 ];
 
-/// Every other word that a daemon says.
-const OTHERS: &[&str] = &[
-    "ApiServerUnreachable",
-    "DiskNotAttached",
-    "GuestPoweredOff",
-    "GuestPanicked",
-    "ImageUnreachable",
-    "LogReplaced",
-    "NoAcceleration",
-    "NodeDiskFull",
-    "NotEnoughMemory",
-    "QemuExited",
-    "QemuFailed",
-    "QmpUnresponsive",
-    "StaleEpoch",
-    "VolumeFailed",
-    "WaitsForVolume",
-    "DiskFull",
-    "IoError",
-];
+/// Distinct words that are kept; a daemon has a few dozen.
+const MOST_WORDS: usize = 512;
 
-/// The word itself if it is known, else the fallback.
-pub fn known(word: Option<&str>, fallback: &'static str) -> &'static str {
-    let all = PERSON_MUST_ACT.iter().chain(OTHERS);
-    word.and_then(|word| all.copied().find(|known| *known == word)).unwrap_or(fallback)
+static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+
+/// The word itself, as a reason that lives as long as the program; the
+/// fallback when it is missing, or no CamelCase word of a sensible length.
+pub fn word(said: Option<&str>, fallback: &'static str) -> &'static str {
+    let Some(said) = said.filter(|said| is_word(said)) else { return fallback };
+    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = words.get(said) {
+        return known;
+    }
+    if words.len() >= MOST_WORDS {
+        return fallback;
+    }
+    let kept: &'static str = Box::leak(said.to_owned().into_boxed_str());
+    words.insert(kept);
+    kept
+}
+
+fn is_word(said: &str) -> bool {
+    said.len() <= 128
+        && said.starts_with(|first: char| first.is_ascii_uppercase())
+        && said.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_pass() {
+        assert_eq!(word(Some("QemuExited"), "Down"), "QemuExited");
+        assert_eq!(word(Some("QemuExited"), "Down"), "QemuExited");
+        let long = format!("A{}", "a".repeat(200));
+        for bad in [None, Some(""), Some("lower"), Some("Two words"), Some(long.as_str())] {
+            assert_eq!(word(bad, "Down"), "Down", "{bad:?}");
+        }
+    }
 }

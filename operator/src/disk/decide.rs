@@ -9,7 +9,7 @@ use suigen_crds::server_image::{Firmware, ImageFormat, ServerImage};
 
 use super::observe::Observed;
 use crate::finalizer::{Deletion, Finalizer, is_held};
-use crate::reasons::{PERSON_MUST_ACT, known};
+use crate::reasons::{PERSON_MUST_ACT, word};
 use crate::watch::lookup::Lookup;
 
 /// Everything that is to be done and said.
@@ -218,7 +218,7 @@ fn made(observed: &Observed, volume: &Volume, attachment: Option<&Attachment>) -
             said(phase, Finding::yes("Ready", "VolumeReady", on))
         }
         VolumeState::Failed => {
-            let reason = known(volume.reason.as_deref(), "VolumeFailed");
+            let reason = word(volume.reason.as_deref(), "VolumeFailed");
             let message = message.unwrap_or_else(|| format!("{} cannot use it", volume.node_name));
             Said {
                 stalled: PERSON_MUST_ACT.contains(&reason),

@@ -64,7 +64,9 @@ impl fmt::Display for Misfit {
             Self::Closed(closed) => closed.fmt(f),
             Self::DiskElsewhere(node) => write!(f, "a disk of the server is on {node}"),
             Self::RefusedLately(said) => write!(f, "refused the server lately ({said})"),
-            Self::Lacks(feature) => write!(f, "lacks {feature}, which a Guaranteed class needs"),
+            Self::Lacks(features) => {
+                write!(f, "lacks {}, which a Guaranteed class needs", features.join(" and "))
+            }
             Self::Memory(need, free) => {
                 write!(f, "needs {} memory, {} free", human(*need), human((*free).max(0)))
             }

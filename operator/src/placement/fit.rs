@@ -15,7 +15,7 @@ pub enum Misfit {
     /// It refused the server lately.
     RefusedLately(String),
     /// It lacks what enforces a guaranteed class.
-    Lacks(&'static str),
+    Lacks(Vec<&'static str>),
     /// Memory: needed and free, in bytes.
     Memory(i64, i64),
     /// CPU floors: needed and free, in thousandths of a CPU.
@@ -38,8 +38,8 @@ pub fn against(candidate: &Candidate, demand: &Demand) -> Vec<Misfit> {
     if let Some((_, said)) = demand.avoid.iter().find(|(node, _)| *node == candidate.node) {
         found.push(Misfit::RefusedLately(said.clone()));
     }
-    if demand.resource_type != ResourceType::BestEffort {
-        found.extend(candidate.lacks.iter().copied().map(Misfit::Lacks));
+    if demand.resource_type != ResourceType::BestEffort && !candidate.lacks.is_empty() {
+        found.push(Misfit::Lacks(candidate.lacks.clone()));
     }
     let (need, free) = (demand.amounts, candidate.free);
     if need.memory_bytes > free.memory_bytes {

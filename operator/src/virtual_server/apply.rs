@@ -42,7 +42,7 @@ pub async fn carry_out(
     plan: &Plan,
     ctx: &Context,
 ) -> Result<VirtualServer, write::Error> {
-    let Plan { finalizer, create, place, attach, detach, delete, state: _, words: _ } = plan;
+    let Plan { finalizer, create, place, attach, detach, unpin, delete, state: _, words: _ } = plan;
     let api = write::api_of(ctx, &*observed.server);
     let disks = Api::<Disk>::namespaced(
         ctx.client.clone(),
@@ -72,6 +72,12 @@ pub async fn carry_out(
     for disk in observed.held.iter().filter(|disk| detach.contains(&disk.name_any())) {
         let status = json!({ "attachment": null });
         write::give_out(ctx, &disks, &**disk, "detach", status).await?;
+    }
+    for disk in observed.disks.iter().filter(|wanted| unpin.contains(&wanted.name)) {
+        if let Some(disk) = disk.disk.found() {
+            let status = json!({ "attachment": null, "nodeName": null });
+            write::give_out(ctx, &disks, &**disk, "unpin", status).await?;
+        }
     }
     for disk in observed.held.iter().filter(|disk| delete.contains(&disk.name_any())) {
         write::delete(ctx, &disks, &**disk).await?;

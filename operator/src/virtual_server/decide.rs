@@ -31,6 +31,9 @@ pub struct Plan {
     pub attach: Vec<Attach>,
     /// Disks, by name, to be taken from the server that gave up its right.
     pub detach: Vec<String>,
+    /// Disks, by name, that were never made where the server was refused, and
+    /// so need not stay there.
+    pub unpin: Vec<String>,
     /// Disks, by name, to be deleted with the server.
     pub delete: Vec<String>,
     /// Where the server stands.
@@ -95,6 +98,7 @@ fn nothing(observed: &Observed, state: State) -> Plan {
         place: None,
         attach: Vec::new(),
         detach: Vec::new(),
+        unpin: Vec::new(),
         delete: Vec::new(),
         words: status::words(observed, &state),
         state,
@@ -156,6 +160,12 @@ fn live(observed: &Observed) -> Plan {
     {
         let attach = attachments(observed, &uid, &placement);
         return Plan { attach, ..base(State::Held(placement)) };
+    }
+    let unpin = disks::never_made(observed, &uid);
+    if !unpin.is_empty() {
+        let message = "its hypervisor refused it: its disks are set free".to_owned();
+        let why = Why::Waits(Problem::passing("Refused", message));
+        return Plan { unpin, ..base(State::Unplaced(why)) };
     }
     match placement(observed, &uid) {
         Ok((placement, amounts)) => {

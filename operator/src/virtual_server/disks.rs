@@ -4,11 +4,12 @@ use kube::ResourceExt;
 use suigen_crds::disk::{Disk, DiskSpec, VolumeState};
 use suigen_crds::ident::{NodeName, Uid};
 use suigen_crds::server_image::Firmware;
-use suigen_crds::virtual_server::{PlacedDisk, Placement};
+use suigen_crds::virtual_server::{PlacedDisk, Placement, RuntimeState};
 
 use super::observe::{MADE_FOR, Observed, Wanted};
 use super::state::Problem;
-use crate::reasons::{PERSON_MUST_ACT, known};
+use crate::reasons::{PERSON_MUST_ACT, word};
+use crate::watch::lookup::Lookup;
 
 /// What stands in the way of a server because of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub fn missing(observed: &Observed) -> Vec<NewDisk> {
             image_name: template.image_name.clone(),
             reclaim_policy: template.reclaim_policy,
         };
-        let missing = matches!(wanted.disk, crate::watch::lookup::Lookup::Missing);
+        let missing = matches!(wanted.disk, Lookup::Missing);
         missing.then(|| NewDisk { name: wanted.name.clone(), spec })
     };
     observed.disks.iter().filter_map(new).collect()
@@ -55,7 +56,6 @@ pub fn hurdle(observed: &Observed, uid: &Uid) -> Option<Hurdle> {
 }
 
 fn hurdle_of(observed: &Observed, uid: &Uid, wanted: &Wanted) -> Option<Hurdle> {
-    use crate::watch::lookup::Lookup;
     let name = &wanted.name;
     let disk = match &wanted.disk {
         Lookup::Found(disk) => disk,
@@ -172,6 +172,28 @@ pub fn pin(observed: &Observed) -> Result<Option<NodeName>, Problem> {
     Ok(pinned.map(|(node, _)| node.clone()))
 }
 
+/// Disks that were given to the server on a hypervisor which refused it and
+/// never made them: they may be made elsewhere. A hypervisor whose log was
+/// replaced does not know what it made, so its disks stay.
+pub fn never_made(observed: &Observed, uid: &Uid) -> Vec<String> {
+    let status = observed.status();
+    let refused = status.runtime.filter(|said| {
+        said.state == RuntimeState::Refused && said.reason.as_deref() != Some("LogReplaced")
+    });
+    let Some(refused) = refused else { return Vec::new() };
+    let never_made = |wanted: &&Wanted| {
+        let status = wanted.disk.found().and_then(|disk| disk.status.as_ref());
+        status.is_some_and(|status| {
+            status.volume.is_none()
+                && status.node_name.as_ref() == Some(&refused.node_name)
+                && status.attachment.as_ref().is_some_and(|attachment| {
+                    attachment.server_uid == *uid && attachment.server_epoch <= refused.epoch
+                })
+        })
+    };
+    observed.disks.iter().filter(never_made).map(|wanted| wanted.name.clone()).collect()
+}
+
 /// Space that the server's disks will take where it is placed.
 pub fn bytes_to_come(observed: &Observed) -> i64 {
     let loose = |disk: &&std::sync::Arc<Disk>| {
@@ -236,7 +258,7 @@ fn volume_hurdle(wanted: &Wanted) -> Option<Hurdle> {
             format!("Disk {name:?} is being made on {}", volume.node_name),
         ))),
         VolumeState::Failed => {
-            let reason = known(volume.reason.as_deref(), "VolumeFailed");
+            let reason = word(volume.reason.as_deref(), "VolumeFailed");
             let problem = Problem::new(reason, format!("Disk {name:?}: {said}"));
             let act = PERSON_MUST_ACT.contains(&reason);
             Some(if act { Hurdle::Blocked(problem) } else { Hurdle::Waits(problem) })

@@ -7,7 +7,7 @@ use super::disks::Hurdle;
 use super::observe::{Host, Observed};
 use super::state::word_of_holder;
 use super::status::{Reached, wants_on};
-use crate::reasons::known;
+use crate::reasons;
 
 /// What is said about running.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ fn not_yet(node: &str, hurdle: Option<&Hurdle>) -> Run {
 fn said(on: bool, word: &Runtime, hurdle: Option<&Hurdle>) -> Run {
     let node = word.node_name.as_str();
     let message = |fallback: String| word.message.clone().unwrap_or(fallback);
-    let reason = |fallback| known(word.reason.as_deref(), fallback);
+    let reason = |fallback| reasons::word(word.reason.as_deref(), fallback);
     let no = |reason, message: String| Finding::no("Running", reason, message);
     match (word.state, on) {
         (RuntimeState::Running, true) => {
