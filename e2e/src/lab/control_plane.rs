@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::Lab;
 use super::address::{API_PORT, CONTROL_PLANE, FILES_PORT, SERVICES, api_url};
+use super::audit;
 use super::kubeconfig;
 use super::pki::Pki;
 use super::unit::Record;
@@ -62,7 +63,11 @@ pub fn start_unit(lab: &Lab, name: &str, tools: &Tools, netns: &Record) -> Resul
     let pki = |file: &str| lab.path("pki").join(file).display().to_string();
     let argv = match name {
         "etcd" => etcd(&tools.etcd, &lab.path("etcd")),
-        "kube-apiserver" => api_server(&tools.kubernetes, &pki),
+        "kube-apiserver" => {
+            let mut argv = api_server(&tools.kubernetes, &pki);
+            argv.extend(audit::flags(lab)?);
+            argv
+        }
         "kube-controller-manager" => controller_manager(&tools.kubernetes, &pki),
         "kube-scheduler" => scheduler(&tools.kubernetes, &pki),
         "forward" => {

@@ -5,6 +5,7 @@
 //! host can see of a lab carries the lab's id, so that labs do not collide.
 
 pub mod address;
+pub mod audit;
 pub mod cgroup;
 pub mod control_plane;
 pub mod down;
