@@ -2,6 +2,7 @@
 //! and what the demo, the scenarios, the fault runs and the benchmarks share.
 
 pub mod artifact;
+pub mod bench;
 pub mod cluster;
 pub mod command;
 pub mod demo;

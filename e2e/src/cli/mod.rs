@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use suigen_e2e::artifact::cache::Cache;
 use suigen_e2e::artifact::set::{Platform, SuigenImages, everything};
+use suigen_e2e::bench;
 use suigen_e2e::cluster::{Cluster, install};
 use suigen_e2e::demo;
 use suigen_e2e::internal::{self, Internal};
@@ -45,6 +46,8 @@ enum Command {
     },
     /// From nothing to a running server, step by step; the lab stays up.
     Demo,
+    /// Measure Suigen in the lab.
+    Bench(bench::Options),
     /// Run every test of the workspace, with a lab for those that need one.
     Test {
         /// Passed on to cargo test.
@@ -67,6 +70,7 @@ impl Arguments {
             Command::Internal { command } => internal::run(command),
             Command::Build => everything(&Cache::open()?).map(|_| ()),
             Command::Demo => demo::run(),
+            Command::Bench(options) => bench::run(&options),
             Command::Test { arguments } => test::run(&arguments),
             Command::Lab { command } => command.run(),
             Command::Install { kubeconfig, values } => install(kubeconfig, &values),

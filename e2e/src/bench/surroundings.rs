@@ -1,0 +1,95 @@
+//! What the benchmarks stand on: the lab with Suigen in it, and no server.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::artifact::cache::Cache;
+use crate::artifact::set::{Platform, SuigenImages};
+use crate::cluster::Cluster;
+use crate::lab::{self, Lab};
+use crate::setup::{self, Tiny};
+
+/// A lab that is ready to be measured.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The lab's cluster.
+    pub cluster: Cluster,
+    /// How long each part of bringing it up took, in seconds.
+    pub spans: Vec<(String, f64)>,
+}
+
+/// Brings everything up and takes the time of it; `fresh` removes the lab first.
+pub fn ready(cache: &Cache, tiny: &Tiny, fresh: bool) -> Result<Surroundings> {
+    let mut spans = Spans::default();
+    let dir = Lab::default_dir(cache.root());
+    if fresh {
+        spans.take("remove the lab that was there", || lab::down::down(&dir).map(|_| ()))?;
+    }
+    let was_up = Lab::find(&dir)?.is_some();
+    let platform = spans.take("find everything built in the cache", || Platform::ensure(cache))?;
+    let what = if was_up { "find the lab up" } else { "start the lab: control plane and nodes" };
+    let cluster = spans.take(what, || setup::cluster_up(cache, &platform))?;
+    let images =
+        spans.take("build Suigen's images where it changed", || SuigenImages::ensure(cache))?;
+    spans.take("install with Helm until every hypervisor is ready", || {
+        setup::install_suigen(&cluster, &images)
+    })?;
+    spans.take("apply the catalogue", || setup::catalogue(&cluster, tiny))?;
+    let servers =
+        cluster.kubectl(&["get", "virtualservers", "--all-namespaces", "--output=name"])?;
+    ensure!(servers.is_empty(), "the lab holds servers, which would be measured too: delete them");
+    Ok(Surroundings { cluster, spans: spans.0 })
+}
+
+#[derive(Default)]
+struct Spans(Vec<(String, f64)>);
+
+impl Spans {
+    fn take<T>(&mut self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let started = Instant::now();
+        let result = work().with_context(|| what.to_owned())?;
+        self.0.push((what.to_owned(), started.elapsed().as_secs_f64()));
+        Ok(result)
+    }
+}
+
+/// While it lives, one hypervisor gets every new server.
+#[derive(Debug)]
+pub struct Pinned<'a> {
+    cluster: &'a Cluster,
+    closed: Vec<String>,
+}
+
+impl<'a> Pinned<'a> {
+    /// Closes every other hypervisor to new servers.
+    pub fn to(cluster: &'a Cluster, node: &str) -> Result<Self> {
+        let mut pinned = Self { cluster, closed: Vec::new() };
+        for other in cluster.lab()?.nodes()?.into_iter().map(|index| index.name()) {
+            if other != node {
+                schedule(cluster, &other, "Disabled")?;
+                pinned.closed.push(other);
+            }
+        }
+        if pinned.closed.len() + 1 != cluster.lab()?.nodes()?.len() {
+            bail!("{node} is no node of this lab");
+        }
+        Ok(pinned)
+    }
+}
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        for node in &self.closed {
+            if let Err(error) = schedule(self.cluster, node, "Enabled") {
+                eprintln!("hypervisor {node} is still closed to new servers: {error:#}");
+            }
+        }
+    }
+}
+
+fn schedule(cluster: &Cluster, node: &str, scheduling: &str) -> Result<()> {
+    let patch = format!(r#"{{"spec":{{"scheduling":"{scheduling}"}}}}"#);
+    let args = ["patch", "hypervisor", node, "--type=merge", "--patch", &patch];
+    cluster.kubectl(&args).map(|_| ())
+}
