@@ -90,7 +90,8 @@ fn is_uuid(value: &str) -> bool {
 
 string_ident!(
     /// The name of a Kubernetes node, and so of its Hypervisor.
-    NodeName, "node name", 253, r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+    NodeName, "node name", 253,
+    r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
     "lower-case letters, digits, '-' and '.'", is_subdomain
 );
 string_ident!(

@@ -54,7 +54,7 @@ fn operator_and_node_daemon_do_not_know_each_other() {
         ("crds", &[][..]),
         ("operator", &["suigen-crds"]),
         ("node-daemon", &["suigen-crds"]),
-        ("e2e", &["suigen-crds"]),
+        ("e2e", &["suigen-crds", "suigen-operator", "suigen-node-daemon"]),
     ]);
     for (member, allowed) in allowed {
         for name in dependencies(member).iter().filter(|name| name.starts_with("suigen-")) {

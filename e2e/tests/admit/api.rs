@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client, Config};
@@ -117,24 +117,43 @@ pub async fn attempt(
 ) -> Result<(), String> {
     let api = kind.api(client, namespace);
     let patching = PatchParams { dry_run: true, ..PatchParams::default() };
-    let done = match write {
+    match write {
         Write::Create(object) => {
             let object = serde_json::from_value(object.clone()).expect("an object");
-            api.create(&PostParams { dry_run: true, field_manager: None }, &object).await.map(drop)
+            said(api.create(&PostParams { dry_run: true, field_manager: None }, &object).await)
         }
-        Write::Patch(name, patch) => {
-            api.patch(name, &patching, &Patch::Merge(patch)).await.map(drop)
-        }
+        Write::Patch(name, patch) => said(api.patch(name, &patching, &Patch::Merge(patch)).await),
         Write::PatchStatus(name, patch) => {
-            api.patch_status(name, &patching, &Patch::Merge(patch)).await.map(drop)
+            said(api.patch_status(name, &patching, &Patch::Merge(patch)).await)
         }
         Write::Delete(name) => {
             let deleting = DeleteParams { dry_run: true, ..DeleteParams::default() };
-            api.delete(name, &deleting).await.map(drop)
+            said(api.delete(name, &deleting).await)
         }
+    }
+}
+
+/// Tries to apply an object without storing it.
+pub async fn apply(
+    client: Client,
+    kind: &Kind,
+    namespace: &str,
+    object: &Value,
+) -> Result<(), String> {
+    let strict = ValidationDirective::Strict;
+    let params = PatchParams {
+        dry_run: true,
+        force: true,
+        field_manager: Some("admit".to_owned()),
+        field_validation: Some(strict),
     };
-    match done {
-        Ok(()) => Ok(()),
+    let name = object["metadata"]["name"].as_str().expect("a name");
+    said(kind.api(client, namespace).patch(name, &params, &Patch::Apply(object)).await)
+}
+
+fn said<T>(answer: kube::Result<T>) -> Result<(), String> {
+    match answer {
+        Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) => Err(status.message.clone()),
         Err(error) => panic!("the API server did not answer: {error}"),
     }
@@ -164,6 +183,17 @@ impl Kind {
     /// A kind of Kubernetes.
     pub fn of_kubernetes(group: &str, kind: &str, namespaced: bool) -> Self {
         let gvk = GroupVersionKind::gvk(group, "v1", kind);
+        Self { resource: ApiResource::from_gvk(&gvk), namespaced, home: None }
+    }
+
+    /// The kind of an object that says where it belongs.
+    pub fn of_object(object: &Value) -> Self {
+        let (api_version, kind) = (object["apiVersion"].as_str(), object["kind"].as_str());
+        let (group, version) = api_version
+            .map(|both| both.split_once('/').unwrap_or(("", both)))
+            .expect("an apiVersion");
+        let gvk = GroupVersionKind::gvk(group, version, kind.expect("a kind"));
+        let namespaced = object["metadata"]["namespace"].is_string();
         Self { resource: ApiResource::from_gvk(&gvk), namespaced, home: None }
     }
 

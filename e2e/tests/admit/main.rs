@@ -6,6 +6,7 @@
 //! of `SUIGEN_KUBECONFIG` where both charts are installed.
 
 mod api;
+mod charts;
 mod examples;
 mod fixtures;
 mod policies;

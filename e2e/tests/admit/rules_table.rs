@@ -39,19 +39,19 @@ const LONG: &str =
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
     // Names.
-    row("VirtualServer", Created, "{metadata: {name: web-1}}", "{metadata: {name: web.1}}",
+    row("VirtualServer", Created, "{metadata: {name: admit-1}}", "{metadata: {name: web.1}}",
         "the name of a VirtualServer becomes its host name: at most 63 characters, no dots"),
     row("VirtualServer", Created,
         "{metadata: {name: a123456789b123456789c123456789d123456789e123456789f1234567}, spec: {disks: [{name: root, template: {size: 1Gi, diskClassName: c}}]}}",
         "{metadata: {name: a123456789b123456789c123456789d123456789e123456789f12345678}, spec: {disks: [{name: root, template: {size: 1Gi, diskClassName: c}}]}}",
         "a disk with a template becomes the Disk <server>-<name>: together with the server's name its name has at most 62 characters"),
-    row("Disk", Created, "{metadata: {name: data-1}}", LONG,
+    row("Disk", Created, "{metadata: {name: admit-data}}", LONG,
         "the name of a Disk has at most 63 characters, no dots"),
-    row("ServerClass", Created, "{metadata: {name: g-2c4g}}", LONG,
+    row("ServerClass", Created, "{metadata: {name: admit-2c4g}}", LONG,
         "the name of a ServerClass has at most 63 characters, no dots"),
-    row("DiskClass", Created, "{metadata: {name: local-be}}", "{metadata: {name: local.be}}",
+    row("DiskClass", Created, "{metadata: {name: admit-be}}", "{metadata: {name: local.be}}",
         "the name of a DiskClass has at most 63 characters, no dots"),
-    row("ServerImage", Created, "{metadata: {name: debian-13}}", "{metadata: {name: debian.13}}",
+    row("ServerImage", Created, "{metadata: {name: admit-13}}", "{metadata: {name: debian.13}}",
         "the name of a ServerImage has at most 63 characters, no dots"),
     // A server's disks.
     row("VirtualServer", Created, "{spec: {bootDiskName: root}}", "{spec: {bootDiskName: other}}",
