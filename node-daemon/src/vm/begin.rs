@@ -1,0 +1,121 @@
+//! A task's first moment: what is known of a server before the API was asked.
+
+use std::sync::Arc;
+
+use suigen_crds::ident::Uid;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::Instant;
+
+use super::adopt::Remains;
+use super::event::Event;
+use super::guest::Handle;
+use super::incarnation::{Ended, Incarnation};
+use super::node::Node;
+use super::situation::{Ending, Guest, PowerOff, Reading, Volumes};
+use super::task::Task;
+use crate::report::runtime::explain;
+use crate::right::Log;
+
+impl Task {
+    /// A task for a server that was seen for the first time.
+    #[must_use]
+    pub fn new(
+        node: Arc<Node>,
+        uid: Uid,
+        sender: UnboundedSender<Event>,
+        queue: UnboundedReceiver<Event>,
+    ) -> Self {
+        let log = Log::open(&node.paths.right(&uid));
+        let record =
+            Incarnation::read(&node.paths.incarnation_record(&uid)).unwrap_or_else(|error| {
+                tracing::error!(%uid, error = %explain(&error), "record not read");
+                None
+            });
+        let held = log.as_ref().ok().and_then(|log| log.history().held.clone());
+        if let Some(held) = &held {
+            node.ledger.count(&uid, held.memory_bytes);
+        }
+        let name = record
+            .as_ref()
+            .map(|record| (record.namespace.clone(), record.name.clone()))
+            .or_else(|| held.map(|held| (held.namespace, held.name)));
+        Self {
+            node,
+            uid,
+            sender,
+            queue,
+            name,
+            log,
+            record,
+            view: None,
+            object: None,
+            glimpse: None,
+            reading: Reading::Due,
+            read_at: Instant::now(),
+            read_failures: 0,
+            guest: Guest::Absent,
+            detail: String::new(),
+            handle: None,
+            volumes: Volumes::Unchecked,
+            ready: Vec::new(),
+            attempt: 0,
+            preparing: None,
+            waits_for_disks: false,
+            disk_seen: false,
+            power_off: PowerOff::None,
+            power_deadline: None,
+            residue: Vec::new(),
+            hold_until: None,
+            step_failures: 0,
+            trouble: None,
+            declined: None,
+            unsaid_since: None,
+            report_failures: 0,
+            report_after: None,
+        }
+    }
+
+    /// A task for a server that was found on the node.
+    #[must_use]
+    pub fn adopted(
+        node: Arc<Node>,
+        uid: Uid,
+        sender: UnboundedSender<Event>,
+        queue: UnboundedReceiver<Event>,
+        remains: Remains,
+    ) -> Self {
+        let mut task = Self::new(node, uid, sender, queue);
+        task.residue = remains.residue;
+        match remains.process {
+            Some((incarnation, process)) => {
+                task.guest = Guest::Launching;
+                if let Some(record) = task.record.as_ref() {
+                    task.node.ledger.open(&task.uid, record.disks.clone());
+                    task.node.ledger.count(&task.uid, record.memory_bytes);
+                }
+                let (node, uid) = (task.node.clone(), task.uid.clone());
+                task.handle =
+                    Some(Handle::follow(node, uid, incarnation, process, task.sender.clone()));
+            }
+            None => task.note_end_while_away(),
+        }
+        task
+    }
+
+    /// The process ended while no daemon looked.
+    fn note_end_while_away(&mut self) {
+        let boot = self.node.boot.clone();
+        let Some(record) = self.record.as_mut().filter(|record| record.ended.is_none()) else {
+            return;
+        };
+        let (how, message) = if record.powering_off {
+            (Ending::PoweredOff, "powered off")
+        } else if record.boot_id == boot {
+            (Ending::Failed, "QEMU ended while no node-daemon ran on the node")
+        } else {
+            (Ending::Failed, "the node was started anew")
+        };
+        record.ended = Some(Ended { how, message: message.into() });
+        self.keep_record();
+    }
+}

@@ -1,0 +1,224 @@
+//! The way up: volumes, QEMU, and the guest's first instruction.
+
+use std::time::Duration;
+
+use rustix::fs::statvfs;
+use suigen_crds::hypervisor::Acceleration;
+use tokio::time::Instant;
+
+use super::backoff;
+use super::event::Event;
+use super::guest::Handle;
+use super::incarnation::{Ended, Incarnation};
+use super::observe::READ_COUNTS_FOR;
+use super::situation::{Ending, Guest, Reading, Volumes};
+use super::task::{Failure, Task, blocking};
+use super::volumes::{Asker, NotReady, ReadyVolume, make_ready};
+use crate::hypervisor::qemu::process::{self, Launch, LaunchDisk, LaunchError};
+use crate::hypervisor::qmp::client::Client;
+use crate::hypervisor::qmp::commands::Cont;
+use crate::report::runtime::explain;
+
+/// A guest that was paused for want of space goes on when this much is free, in bytes.
+const ROOM: u64 = 256 << 20;
+/// How long a resumed guest is watched before it counts as running again.
+const PROBATION: Duration = Duration::from_secs(5);
+
+impl Task {
+    /// Looks after the volumes, in a task of its own: it may take minutes, and
+    /// the server may be deleted meanwhile.
+    pub(super) fn prepare(&mut self) -> Result<(), Failure> {
+        let (Some(placement), Some((namespace, _))) = (self.placement().cloned(), &self.name)
+        else {
+            return Ok(());
+        };
+        self.attempt += 1;
+        self.volumes = Volumes::Making;
+        self.waits_for_disks = false;
+        self.disk_seen = false;
+        let (attempt, sender) = (self.attempt, self.sender.clone());
+        let asker = Asker {
+            namespace: namespace.clone(),
+            server: self.uid.clone(),
+            epoch: placement.epoch,
+        };
+        let work = make_ready(self.node.clone(), asker, placement.disks);
+        let job = tokio::spawn(async move {
+            let outcome = work.await;
+            let _ = sender.send(Event::Volumes { attempt, outcome });
+        });
+        self.preparing = Some(job.abort_handle());
+        Ok(())
+    }
+
+    pub(super) fn stop_preparing(&mut self) {
+        if let Some(job) = self.preparing.take() {
+            job.abort();
+        }
+        self.attempt += 1;
+        self.volumes = Volumes::Unchecked;
+    }
+
+    pub(super) fn take_in_volumes(&mut self, outcome: Result<Vec<ReadyVolume>, NotReady>) {
+        self.preparing = None;
+        match outcome {
+            Ok(ready) => {
+                self.ready = ready;
+                self.volumes = Volumes::Usable;
+                self.trouble = None;
+                self.step_failures = 0;
+            }
+            Err(NotReady(trouble)) => {
+                self.volumes = Volumes::Unchecked;
+                self.waits_for_disks = true;
+                self.step_failures = self.step_failures.saturating_add(1);
+                let delay = backoff::delay(self.step_failures);
+                self.hold_until = (!self.disk_seen).then(|| Instant::now() + delay);
+                self.disk_seen = false;
+                tracing::warn!(
+                    reason = trouble.reason,
+                    message = trouble.message,
+                    "volumes not ready"
+                );
+                self.trouble = Some(trouble);
+            }
+        }
+    }
+
+    /// Starts QEMU; its guest waits.
+    pub(super) async fn launch(&mut self) -> Result<(), Failure> {
+        if self.read_at.elapsed() > READ_COUNTS_FOR {
+            self.reading = Reading::Due;
+            return Ok(());
+        }
+        self.say_why_it_was_down().await;
+        let (launch, record) = self.plan()?;
+        let path = self.node.paths.incarnation_record(&self.uid);
+        record.write(&path).map_err(|error| Failure::new(error.reason(), explain(&error)))?;
+        self.node.ledger.open(&self.uid, record.disks.clone());
+        let incarnation = record.incarnation;
+        self.record = Some(record);
+        let paths = self.node.paths.clone();
+        match blocking(move || process::launch(&paths, &launch)).await? {
+            Ok(process) => {
+                tracing::info!(incarnation, pid = process.pid(), "QEMU started");
+                let (node, uid) = (self.node.clone(), self.uid.clone());
+                self.handle =
+                    Some(Handle::follow(node, uid, incarnation, process, self.sender.clone()));
+                self.guest = Guest::Launching;
+                self.trouble = None;
+                Ok(())
+            }
+            Err(error) => Err(self.not_launched(incarnation, &error)),
+        }
+    }
+
+    fn plan(&self) -> Result<(Launch, Incarnation), Failure> {
+        let offer = self.node.offer.borrow().clone();
+        let waiting = || Failure::new("NotQualified", "the node does not know yet what it can do");
+        let offer = offer.ok_or_else(waiting)?;
+        let (Some(placement), Some((namespace, name))) = (self.placement(), &self.name) else {
+            return Err(waiting());
+        };
+        let Some(bundle) = offer.bundle.clone() else {
+            return Err(Failure::new("NoBundle", "the node has no QEMU bundle"));
+        };
+        if matches!(offer.acceleration, Acceleration::None | Acceleration::Unknown) {
+            let message = "KVM does not work on the node and its Hypervisor does not allow software emulation any more";
+            return Err(Failure::new("NoAcceleration", message));
+        }
+        let previous = self.record.as_ref();
+        let record = Incarnation {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            epoch: placement.epoch,
+            incarnation: previous.map_or(1, |record| record.incarnation + 1),
+            boot_id: self.node.boot.clone(),
+            bundle: bundle.clone(),
+            disks: self.ready.iter().map(|ready| ready.disk.clone()).collect(),
+            memory_bytes: placement.class.memory_bytes,
+            started_at: None,
+            powering_off: false,
+            failures: previous.map_or(0, |record| record.failures),
+            ended: None,
+        };
+        let disk = |ready: &ReadyVolume| LaunchDisk {
+            name: ready.name.clone(),
+            volume: ready.disk.clone(),
+        };
+        let launch = Launch {
+            server: self.uid.clone(),
+            name: format!("{namespace}/{name}"),
+            incarnation: record.incarnation,
+            bundle,
+            vcpus: placement.class.vcpus,
+            memory_bytes: placement.class.memory_bytes,
+            cpu_floor_millis: placement.class.cpu_floor_millis,
+            acceleration: offer.acceleration,
+            firmware: placement.firmware,
+            disks: self.ready.iter().map(disk).collect(),
+        };
+        Ok((launch, record))
+    }
+
+    fn not_launched(&mut self, incarnation: i64, error: &LaunchError) -> Failure {
+        let message = explain(error);
+        if !matches!(error, LaunchError::AlreadyRunning { .. }) {
+            self.residue.push(incarnation);
+        }
+        self.volumes = Volumes::Unchecked;
+        self.node.ledger.open(&self.uid, Vec::new());
+        if let Some(record) = &mut self.record {
+            record.ended = Some(Ended { how: Ending::Failed, message: message.clone() });
+            self.keep_record();
+        }
+        Failure::new(error.reason(), message)
+    }
+
+    /// A guest may run now: the object was read after the last process ended.
+    pub(super) async fn set_going(&mut self) -> Result<(), Failure> {
+        self.proceed().await?;
+        if let Some(record) = &mut self.record {
+            record.started_at =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now()));
+            self.keep_record();
+        }
+        Ok(())
+    }
+
+    async fn proceed(&mut self) -> Result<(), Failure> {
+        let client =
+            self.client().ok_or_else(|| Failure::new("QmpUnresponsive", "QEMU does not answer"))?;
+        client
+            .execute(Cont {})
+            .await
+            .map_err(|error| Failure::new(error.reason(), explain(&error)))?;
+        self.guest = Guest::Running;
+        self.detail = "running".to_owned();
+        self.trouble = None;
+        Ok(())
+    }
+
+    /// Lets a guest go on that QEMU paused, if the cause may be gone.
+    pub(super) async fn resume(&mut self) -> Result<(), Failure> {
+        match self.detail.as_str() {
+            "io-error" => {
+                let state = statvfs(self.node.paths.state())
+                    .map_err(|error| Failure::new("IoError", error.to_string()))?;
+                if state.f_bavail.saturating_mul(state.f_frsize) < ROOM {
+                    return Err(Failure::new("IoError", "the node's storage is full"));
+                }
+            }
+            "paused" => {}
+            other => return Err(Failure::new("Suspended", format!("QEMU says: {other}"))),
+        }
+        self.proceed().await?;
+        let later = Some(Instant::now() + PROBATION);
+        (self.hold_until, self.report_after) = (later, later);
+        Ok(())
+    }
+
+    pub(super) fn client(&self) -> Option<Client> {
+        self.handle.as_ref().and_then(Handle::client)
+    }
+}

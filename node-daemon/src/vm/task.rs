@@ -1,0 +1,362 @@
+//! The loop of one server: what is known, the next step, carry it out, report,
+//! wait for the next event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::core::ObjectMeta;
+use suigen_crds::ident::{Epoch, Uid};
+use suigen_crds::virtual_server::{Placement, Runtime, VirtualServer};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::backoff;
+use super::decide::{self, Step};
+use super::event::{Event, Glimpse};
+use super::guest::Handle;
+use super::incarnation::Incarnation;
+use super::node::Node;
+use super::situation::{self, Guest, PowerOff, Reading, Situation, Standing, Volumes};
+use super::volumes::ReadyVolume;
+use crate::metrics::StepOutcome;
+use crate::report::runtime::{self, Account, Trouble};
+use crate::right::decide::{self as judge, Running, View};
+use crate::right::{History, Log, LogError, Verdict};
+
+/// A server that nothing is known to happen to is read again this often: the
+/// last net under a lost wake-up.
+const RESYNC: Duration = Duration::from_secs(600);
+/// A step to running that was overtaken this quickly is not worth a write.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+/// One server's task.
+#[derive(Debug)]
+pub struct Task {
+    pub(super) node: Arc<Node>,
+    pub(super) uid: Uid,
+    pub(super) sender: mpsc::UnboundedSender<Event>,
+    pub(super) queue: mpsc::UnboundedReceiver<Event>,
+    /// Namespace and name, once known.
+    pub(super) name: Option<(String, String)>,
+    pub(super) log: Result<Log, LogError>,
+    pub(super) record: Option<Incarnation>,
+    pub(super) view: Option<View>,
+    pub(super) object: Option<VirtualServer>,
+    pub(super) glimpse: Option<Glimpse>,
+    pub(super) reading: Reading,
+    pub(super) read_at: Instant,
+    pub(super) read_failures: u32,
+    pub(super) guest: Guest,
+    pub(super) detail: String,
+    pub(super) handle: Option<Handle>,
+    pub(super) volumes: Volumes,
+    pub(super) ready: Vec<ReadyVolume>,
+    pub(super) attempt: u64,
+    pub(super) preparing: Option<AbortHandle>,
+    /// The last look at the volumes found one that was not ready.
+    pub(super) waits_for_disks: bool,
+    /// A Disk changed while the volumes were looked after.
+    pub(super) disk_seen: bool,
+    pub(super) power_off: PowerOff,
+    pub(super) power_deadline: Option<Instant>,
+    /// The incarnations whose remains are to be removed.
+    pub(super) residue: Vec<i64>,
+    pub(super) hold_until: Option<Instant>,
+    pub(super) step_failures: u32,
+    pub(super) trouble: Option<Trouble>,
+    /// A placement that was looked at and found impossible.
+    pub(super) declined: Option<(Epoch, Trouble)>,
+    /// Since when the present report would be made.
+    pub(super) unsaid_since: Option<Instant>,
+    pub(super) report_failures: u32,
+    pub(super) report_after: Option<Instant>,
+}
+
+/// Why a step was not carried out; it is tried again.
+#[derive(Debug)]
+pub(super) struct Failure(pub Trouble);
+
+impl Failure {
+    pub(super) fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(Trouble::new(reason, message))
+    }
+}
+
+impl Task {
+    /// Runs until the server is forgotten, or the daemon stops. Guests are left
+    /// alone in either case.
+    pub async fn run(mut self) {
+        let stop = self.node.stop.clone();
+        let span = tracing::info_span!("server", uid = %self.uid);
+        let work = async { while self.turn().await {} };
+        tokio::select! {
+            () = tracing::Instrument::instrument(work, span) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// One turn of the loop; false when there is nothing left to do for ever.
+    async fn turn(&mut self) -> bool {
+        while let Ok(event) = self.queue.try_recv() {
+            self.take_in(event).await;
+        }
+        self.note_orphan();
+        let situation = self.situation();
+        match decide::next(&situation) {
+            Step::Wait => {
+                self.say(&situation).await;
+                self.wait().await;
+                true
+            }
+            Step::Forget => !self.carry_out(Step::Forget).await,
+            step => {
+                self.carry_out(step).await;
+                true
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        let deadline = self.deadline();
+        tokio::select! {
+            event = self.queue.recv() => {
+                if let Some(event) = event {
+                    self.take_in(event).await;
+                }
+            }
+            () = tokio::time::sleep_until(deadline) => self.on_time(),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let retry = (self.reading == Reading::Failing)
+            .then(|| self.read_at + crate::api::read::retry(self.read_failures));
+        // One that has passed was seen by the last decision and wakes nobody.
+        let power = self.power_deadline.filter(|at| *at > Instant::now());
+        [retry, power, self.hold_until, self.report_after]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or_else(|| self.read_at + RESYNC)
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if passed(self.hold_until) {
+            self.hold_until = None;
+        }
+        if passed(self.report_after) {
+            self.report_after = None;
+        }
+        let retry = crate::api::read::retry(self.read_failures);
+        let failed = self.reading == Reading::Failing && self.read_at + retry <= now;
+        if failed || self.read_at + RESYNC <= now {
+            self.reading = Reading::Due;
+        }
+    }
+
+    /// Carries out one step; false when it failed and is held back.
+    async fn carry_out(&mut self, step: Step) -> bool {
+        let result = match step {
+            Step::Wait => Ok(()),
+            Step::Read => {
+                self.read().await;
+                return true;
+            }
+            Step::Take => self.take(),
+            Step::Refuse => self.refuse().await,
+            Step::SayReleased => self.say_released().await,
+            Step::Prepare => self.prepare(),
+            Step::Launch => self.launch().await,
+            Step::Continue => self.set_going().await,
+            Step::Resume => self.resume().await,
+            Step::AskPowerOff => self.ask_power_off().await,
+            Step::Quit => self.quit().await,
+            Step::Kill => self.kill().await,
+            Step::CleanUp => self.clean_up().await,
+            Step::Release => self.release(true).await,
+            Step::Yield => self.release(false).await,
+            Step::Forget => self.forget().await,
+        };
+        let name: &'static str = step.into();
+        let (done, outcome) = match result {
+            Ok(()) => {
+                self.step_failures = 0;
+                (true, "Done")
+            }
+            Err(failure) => {
+                self.hold_back(failure, name);
+                (false, "Failed")
+            }
+        };
+        self.node.metrics.steps.get_or_create(&StepOutcome { step: name, outcome }).inc();
+        done
+    }
+
+    fn hold_back(&mut self, Failure(trouble): Failure, step: &'static str) {
+        self.step_failures = self.step_failures.saturating_add(1);
+        let delay = backoff::delay(self.step_failures);
+        tracing::warn!(
+            step,
+            reason = trouble.reason,
+            message = trouble.message,
+            ?delay,
+            "held back"
+        );
+        self.hold_until = Some(Instant::now() + delay);
+        self.trouble = Some(trouble);
+    }
+
+    /// What decides the next step.
+    pub(super) fn situation(&self) -> Situation {
+        let now = Instant::now();
+        Situation {
+            standing: self.standing(),
+            reading: self.reading,
+            guest: self.guest,
+            volumes: self.volumes,
+            power_off: self.power_off,
+            overdue: self.power_deadline.is_some_and(|at| at <= now),
+            residue: !self.residue.is_empty(),
+            holding_back: self.hold_until.is_some_and(|at| at > now),
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        if self.log.is_err() {
+            return Standing::Frozen;
+        }
+        match self.verdict() {
+            None => Standing::Unread,
+            Some(Verdict::Hold { ending, .. }) => {
+                let ended = self.record.as_ref().and_then(|record| record.ended.as_ref());
+                let spec = self.object.as_ref().map(|object| &object.spec);
+                spec.map_or(Standing::Unread, |spec| {
+                    Standing::Held(situation::wish(spec, ending, ended.map(|ended| ended.how)))
+                })
+            }
+            Some(Verdict::Take { epoch }) => match &self.declined {
+                Some((declined, _)) if *declined == epoch => Standing::Refuse,
+                _ => Standing::Take,
+            },
+            Some(Verdict::Refuse { .. }) => Standing::Refuse,
+            Some(Verdict::SayReleased { .. }) => Standing::GivenUp,
+            Some(Verdict::Superseded { .. }) => Standing::Superseded,
+            Some(Verdict::Orphan(_)) => Standing::Orphan,
+            Some(Verdict::Idle) => Standing::Idle,
+            Some(Verdict::Forget) => Standing::Forget,
+        }
+    }
+
+    /// The last read, judged by what is known now.
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        Some(judge::judge(self.view?, self.history()?, self.running()))
+    }
+
+    pub(super) fn history(&self) -> Option<&History> {
+        self.log.as_ref().ok().map(Log::history)
+    }
+
+    pub(super) fn running(&self) -> Option<Running> {
+        let epoch = self.record.as_ref().map(|record| record.epoch);
+        self.guest.exists().then_some(Running { epoch })
+    }
+
+    pub(super) fn placement(&self) -> Option<&Placement> {
+        self.object.as_ref()?.status.as_ref()?.placement.as_ref()
+    }
+
+    /// Writes the report, unless it stands there already or is about to be
+    /// overtaken.
+    async fn say(&mut self, situation: &Situation) {
+        let Some(report) = self.report(situation) else { return };
+        if self.stored() == Some(&report) {
+            self.unsaid_since = None;
+            return;
+        }
+        let now = Instant::now();
+        let since = *self.unsaid_since.get_or_insert(now);
+        if passing(&report) && now < since + SETTLE {
+            self.report_after = Some(since + SETTLE);
+            return;
+        }
+        if self.report_after.is_none_or(|at| at <= now) {
+            self.write_report(report).await;
+        }
+    }
+
+    /// A server that was down says so before it starts again, however short that was.
+    pub(super) async fn say_why_it_was_down(&mut self) {
+        let failed = self.record.as_ref().and_then(|record| record.ended.as_ref());
+        if failed.is_some_and(|ended| ended.how == situation::Ending::Failed) {
+            let situation = Situation { volumes: Volumes::Unchecked, ..self.situation() };
+            self.say(&situation).await;
+        }
+    }
+
+    fn report(&self, situation: &Situation) -> Option<Runtime> {
+        let placement = self.placement()?;
+        let me = &self.node.api.me;
+        if placement.node_name != me.node || placement.wal_id != me.log {
+            return None;
+        }
+        runtime::report(&Account {
+            node: &me.node,
+            boot: &self.node.boot,
+            epoch: placement.epoch,
+            situation,
+            record: self.record.as_ref(),
+            trouble: self.trouble.as_ref(),
+            detail: &self.detail,
+            released: self.history().and_then(|history| history.given_up),
+        })
+    }
+
+    fn stored(&self) -> Option<&Runtime> {
+        self.object.as_ref()?.status.as_ref()?.runtime.as_ref()
+    }
+
+    /// Writes a report, and remembers that it stands there.
+    pub(super) async fn write_report(&mut self, report: Runtime) {
+        let Some(object) = &mut self.object else { return };
+        let meant = ObjectMeta {
+            name: object.metadata.name.clone(),
+            namespace: object.metadata.namespace.clone(),
+            uid: object.metadata.uid.clone(),
+            ..ObjectMeta::default()
+        };
+        match self.node.api.write_runtime(&meant, &report).await {
+            Ok(()) => {
+                tracing::info!(state = ?report.state, reason = ?report.reason, "reported");
+                object.status.get_or_insert_default().runtime = Some(report);
+                self.report_failures = 0;
+                self.unsaid_since = None;
+                self.report_after = None;
+            }
+            Err(error) => {
+                self.report_failures = self.report_failures.saturating_add(1);
+                let delay = backoff::delay(self.report_failures);
+                tracing::warn!(error = %error, ?delay, "report not written");
+                self.report_after = Some(Instant::now() + delay);
+                // What stands there may not be what was last read.
+                self.reading = Reading::Due;
+            }
+        }
+    }
+}
+
+/// Whether a report is of a state that usually lasts a moment only.
+fn passing(report: &Runtime) -> bool {
+    use suigen_crds::virtual_server::RuntimeState as S;
+    matches!(report.state, S::Preparing | S::Starting) && report.reason.is_none()
+}
+
+/// Runs what waits for the kernel or the disk outside the loop's thread.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::new("DaemonStopping", error.to_string()))
+}
