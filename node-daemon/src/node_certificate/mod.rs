@@ -1,0 +1,199 @@
+//! The node's certificate: asked of the operator with the daemon's projected
+//! token, kept on the node (a restart must not need the operator), renewed long
+//! before it ends. The key never leaves the node.
+
+mod request;
+mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::watch;
+
+use crate::metrics::Reason;
+use crate::vm::backoff;
+use crate::vm::node::Node;
+
+/// Certificates are valid for seven days; a daily renewal leaves six to an
+/// outage of the operator.
+const RENEW_AFTER: Duration = Duration::from_secs(24 * 3600);
+/// How often the system's CA is compared with the one that is trusted.
+const LOOK_AT_CA: Duration = Duration::from_secs(300);
+
+/// The files of an identity, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pem {
+    /// The private key.
+    pub key: String,
+    /// The certificate.
+    pub certificate: String,
+    /// The CA that the operator's client certificate must be of.
+    pub ca: String,
+}
+
+/// What the console's listener works with.
+#[derive(Debug)]
+pub struct Identity {
+    /// Mutual TLS.
+    pub server: Arc<ServerConfig>,
+}
+
+/// Why the node has no certificate, or keeps an older one.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// The ConfigMap `suigen-ca` cannot be read or is not there yet.
+    #[error("read the system's CA from ConfigMap suigen-ca: {0}")]
+    Ca(String),
+    /// The projected token cannot be read.
+    #[error("read the token {}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A key or request cannot be made.
+    #[error("make a key and a request")]
+    Generate(#[source] rcgen::Error),
+    /// The operator did not answer, or declined.
+    #[error("ask the operator for a certificate: {0}")]
+    Operator(String),
+    /// The answer, or what is stored, is no usable certificate.
+    #[error("use the certificate: {0}")]
+    Unusable(String),
+    /// The files cannot be kept.
+    #[error("keep the certificate in {}", path.display())]
+    Store {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl CertificateError {
+    /// The word for logs and metrics.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Ca(_) => "CaUnavailable",
+            Self::Token { .. } => "TokenUnavailable",
+            Self::Generate(_) => "KeyGenerationFailed",
+            Self::Operator(_) => "OperatorDeclined",
+            Self::Unusable(_) => "CertificateUnusable",
+            Self::Store { .. } => "CertificateNotKept",
+        }
+    }
+}
+
+/// Where the operator is, and what is shown to it.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    /// `host:port`.
+    pub address: String,
+    /// The projected token.
+    pub token: PathBuf,
+}
+
+/// Keeps an identity in `identity` until the daemon stops.
+pub async fn keep(
+    node: Arc<Node>,
+    operator: Operator,
+    identity: watch::Sender<Option<Arc<Identity>>>,
+) {
+    let mut kept = store::load(&node.paths.tls_dir());
+    if let Some((pem, _)) = &kept {
+        identity.send_replace(usable(pem));
+    }
+    let mut failures = 0;
+    while !node.stop.is_cancelled() {
+        let pause = match renew_if_due(&node, &operator, &mut kept).await {
+            Ok(()) => {
+                failures = 0;
+                LOOK_AT_CA
+            }
+            Err(error) => {
+                failures += 1;
+                let reason = error.reason();
+                node.metrics.certificate_errors.get_or_create(&Reason { reason }).inc();
+                tracing::warn!(reason, error = ?error, "no new certificate");
+                backoff::delay(failures)
+            }
+        };
+        if let Some((pem, _)) = &kept {
+            identity.send_replace(usable(pem));
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = node.stop.cancelled() => {}
+        }
+    }
+}
+
+async fn renew_if_due(
+    node: &Node,
+    operator: &Operator,
+    kept: &mut Option<(Pem, Duration)>,
+) -> Result<(), CertificateError> {
+    let ca = system_ca(node).await?;
+    let due = match kept.as_ref() {
+        Some((pem, obtained)) => {
+            pem.ca != ca || store::now().saturating_sub(*obtained) >= RENEW_AFTER
+        }
+        None => true,
+    };
+    if due {
+        let name = format!("{}.hypervisor.suigen", node.api.me.node);
+        let pem = request::obtain(operator.clone(), name, ca).await?;
+        server_config(&pem)?;
+        store::keep(&node.paths.tls_dir(), &pem)?;
+        tracing::info!("certificate obtained");
+        *kept = Some((pem, store::now()));
+    }
+    Ok(())
+}
+
+async fn system_ca(node: &Node) -> Result<String, CertificateError> {
+    let map = node
+        .api
+        .read_config_map("suigen-ca")
+        .await
+        .map_err(|error| CertificateError::Ca(error.to_string()))?
+        .ok_or_else(|| CertificateError::Ca("it does not exist yet".into()))?;
+    map.data
+        .and_then(|mut data| data.remove("ca.crt"))
+        .ok_or_else(|| CertificateError::Ca("it has no key ca.crt".into()))
+}
+
+fn usable(pem: &Pem) -> Option<Arc<Identity>> {
+    server_config(pem).ok().map(|server| Arc::new(Identity { server }))
+}
+
+/// TLS 1.3 or 1.2, clients of our CA only.
+fn server_config(pem: &Pem) -> Result<Arc<ServerConfig>, CertificateError> {
+    let unusable = |error: &dyn std::fmt::Display| CertificateError::Unusable(error.to_string());
+    let mut roots = RootCertStore::empty();
+    for ca in CertificateDer::pem_slice_iter(pem.ca.as_bytes()) {
+        roots.add(ca.map_err(|e| unusable(&e))?).map_err(|e| unusable(&e))?;
+    }
+    let chain = CertificateDer::pem_slice_iter(pem.certificate.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| unusable(&e))?;
+    let key = PrivateKeyDer::from_pem_slice(pem.key.as_bytes()).map_err(|e| unusable(&e))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|e| unusable(&e))?;
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| unusable(&e))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|e| unusable(&e))?;
+    Ok(Arc::new(config))
+}
