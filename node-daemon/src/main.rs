@@ -1,1 +1,24 @@
-fn main() {}
+//! The node-daemon, and the jail that it locks programs into.
+
+use suigen_node_daemon::args::{Args, LogFormat, Role};
+use suigen_node_daemon::{daemon, hypervisor};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> anyhow::Result<()> {
+    match Role::parse() {
+        // Namespaces are joined by single-threaded processes only, so this comes
+        // before any runtime.
+        Role::Jail(jail) => hypervisor::qemu::jail::enter(&jail.spec),
+        Role::Daemon(args) => run(*args),
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("SUIGEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.init(),
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(daemon::run(args))
+}

@@ -1,0 +1,3 @@
+//! Probes and metrics.
+
+pub mod http;
