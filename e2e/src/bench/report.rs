@@ -8,6 +8,7 @@ use super::audit::{Write, tally};
 use super::builds::Build;
 use super::memory::{SystemMemory, mib};
 use super::scale::Scale;
+use super::smaps::GuestMemory;
 use super::table::Table;
 
 /// Everything that was measured.
@@ -87,8 +88,13 @@ impl Report {
                 12.0,
                 "",
             );
-            let worst = scale.guests.iter().map(|guest| mib(guest.overhead())).reduce(f64::max);
-            judge("host memory beyond a guest's RAM, the worst", scale, worst, 80.0, "MiB");
+            let worst = |bytes: fn(&GuestMemory) -> u64| {
+                scale.guests.iter().map(|guest| mib(bytes(guest))).reduce(f64::max)
+            };
+            let all = worst(GuestMemory::overhead);
+            judge("host memory beyond a guest's RAM, the worst", scale, all, 80.0, "MiB");
+            let native = worst(|guest| guest.overhead() - guest.translated);
+            judge("the same but for what emulation translated", scale, native, 80.0, "MiB");
         }
         if let Some(scale) = self.largest() {
             let grown = scale.system.growth(&self.empty, "operator that leads", scale.count);

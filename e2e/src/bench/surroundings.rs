@@ -38,7 +38,11 @@ pub fn ready(cache: &Cache, tiny: &Tiny, fresh: bool) -> Result<Surroundings> {
     spans.take("apply the catalogue", || setup::catalogue(&cluster, tiny))?;
     let servers =
         cluster.kubectl(&["get", "virtualservers", "--all-namespaces", "--output=name"])?;
-    ensure!(servers.is_empty(), "the lab holds servers, which would be measured too: delete them");
+    ensure!(
+        servers.is_empty(),
+        "the lab holds servers, which would be measured too; delete them \
+         (of a run that was broken off: kubectl delete namespace bench)"
+    );
     Ok(Surroundings { cluster, spans: spans.0 })
 }
 
