@@ -1,5 +1,7 @@
 //! The node-daemon, and the jail that it locks programs into.
 
+use std::io::IsTerminal;
+
 use suigen_node_daemon::args::{Args, LogFormat, Role};
 use suigen_node_daemon::{daemon, hypervisor};
 use tracing_subscriber::EnvFilter;
@@ -18,7 +20,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),
-        LogFormat::Text => log.init(),
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(daemon::run(args))
 }

@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
 use crate::metrics::Reason;
+use crate::report::runtime::explain;
 use crate::vm::backoff;
 use crate::vm::node::Node;
 
@@ -121,7 +122,7 @@ pub async fn keep(
                 failures += 1;
                 let reason = error.reason();
                 node.metrics.certificate_errors.get_or_create(&Reason { reason }).inc();
-                tracing::warn!(reason, error = ?error, "no new certificate");
+                tracing::warn!(reason, error = %explain(&error), "no new certificate");
                 backoff::delay(failures)
             }
         };

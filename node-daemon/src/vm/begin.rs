@@ -70,6 +70,7 @@ impl Task {
             trouble: None,
             declined: None,
             unsaid_since: None,
+            settles_at: None,
             report_failures: 0,
             report_after: None,
         }

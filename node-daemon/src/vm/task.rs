@@ -69,6 +69,8 @@ pub struct Task {
     pub(super) declined: Option<(Epoch, Trouble)>,
     /// Since when the present report would be made.
     pub(super) unsaid_since: Option<Instant>,
+    /// When a passing state has lasted long enough to be reported.
+    pub(super) settles_at: Option<Instant>,
     pub(super) report_failures: u32,
     pub(super) report_after: Option<Instant>,
 }
@@ -134,7 +136,7 @@ impl Task {
             .then(|| self.read_at + crate::api::read::retry(self.read_failures));
         // One that has passed was seen by the last decision and wakes nobody.
         let power = self.power_deadline.filter(|at| *at > Instant::now());
-        [retry, power, self.hold_until, self.report_after]
+        [retry, power, self.hold_until, self.settles_at, self.report_after]
             .into_iter()
             .flatten()
             .min()
@@ -146,6 +148,9 @@ impl Task {
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if passed(self.hold_until) {
             self.hold_until = None;
+        }
+        if passed(self.settles_at) {
+            self.settles_at = None;
         }
         if passed(self.report_after) {
             self.report_after = None;
@@ -278,8 +283,8 @@ impl Task {
         }
         let now = Instant::now();
         let since = *self.unsaid_since.get_or_insert(now);
-        if passing(&report) && now < since + SETTLE {
-            self.report_after = Some(since + SETTLE);
+        self.settles_at = (passing(&report) && now < since + SETTLE).then(|| since + SETTLE);
+        if self.settles_at.is_some() {
             return;
         }
         if self.report_after.is_none_or(|at| at <= now) {
