@@ -64,6 +64,7 @@ impl Task {
             disk_seen: false,
             power_off: PowerOff::None,
             power_deadline: None,
+            press_again: None,
             residue: Vec::new(),
             hold_until: None,
             step_failures: 0,

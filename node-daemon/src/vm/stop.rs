@@ -15,6 +15,8 @@ use crate::report::runtime::explain;
 
 /// How long a guest may take to power itself off.
 const GRACE: Duration = Duration::from_secs(60);
+/// How long until a guest that did not react is asked again.
+const PRESS_AGAIN: Duration = Duration::from_secs(5);
 /// How long QEMU may take to quit, and the kernel to kill it.
 const QUIT: Duration = Duration::from_secs(10);
 /// How much of QEMU's log goes into a message, in bytes.
@@ -25,17 +27,24 @@ impl Task {
         self.note_power_off();
         self.power_off = PowerOff::Asked;
         self.power_deadline = Some(Instant::now() + GRACE);
-        let asked = match self.client() {
-            Some(client) => {
-                client.execute(SystemPowerdown {}).await.map_err(|error| explain(&error))
-            }
+        self.press_power_button().await;
+        Ok(())
+    }
+
+    /// A guest that cannot be asked is made to quit when its grace is over.
+    pub(super) async fn press_power_button(&mut self) {
+        self.press_again = None;
+        if self.power_off != PowerOff::Asked {
+            return;
+        }
+        self.press_again = Some(Instant::now() + PRESS_AGAIN);
+        let pressed = match self.client() {
+            Some(client) => client.execute(SystemPowerdown {}).await.map_err(|e| explain(&e)),
             None => Err("QEMU does not answer".to_owned()),
         };
-        // The deadline goes on: a guest that cannot be asked is made to quit.
-        if let Err(error) = asked {
+        if let Err(error) = pressed {
             tracing::warn!(error, "guest not asked to power off");
         }
-        Ok(())
     }
 
     pub(super) async fn quit(&mut self) -> Result<(), Failure> {
@@ -77,6 +86,7 @@ impl Task {
         self.guest = Guest::Absent;
         self.power_off = PowerOff::None;
         self.power_deadline = None;
+        self.press_again = None;
         self.volumes = Volumes::Unchecked;
         self.reading = Reading::Due;
         self.residue.push(handle.incarnation());

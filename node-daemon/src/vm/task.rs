@@ -60,6 +60,8 @@ pub struct Task {
     pub(super) disk_seen: bool,
     pub(super) power_off: PowerOff,
     pub(super) power_deadline: Option<Instant>,
+    /// When the power button is pressed again: a guest that boots may have missed it.
+    pub(super) press_again: Option<Instant>,
     /// The incarnations whose remains are to be removed.
     pub(super) residue: Vec<i64>,
     pub(super) hold_until: Option<Instant>,
@@ -127,7 +129,7 @@ impl Task {
                     self.take_in(event).await;
                 }
             }
-            () = tokio::time::sleep_until(deadline) => self.on_time(),
+            () = tokio::time::sleep_until(deadline) => self.on_time().await,
         }
     }
 
@@ -136,18 +138,21 @@ impl Task {
             .then(|| self.read_at + crate::api::read::retry(self.read_failures));
         // One that has passed was seen by the last decision and wakes nobody.
         let power = self.power_deadline.filter(|at| *at > Instant::now());
-        [retry, power, self.hold_until, self.settles_at, self.report_after]
+        [retry, power, self.press_again, self.hold_until, self.settles_at, self.report_after]
             .into_iter()
             .flatten()
             .min()
             .unwrap_or_else(|| self.read_at + RESYNC)
     }
 
-    fn on_time(&mut self) {
+    async fn on_time(&mut self) {
         let now = Instant::now();
         let passed = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if passed(self.hold_until) {
             self.hold_until = None;
+        }
+        if passed(self.press_again) {
+            self.press_power_button().await;
         }
         if passed(self.settles_at) {
             self.settles_at = None;
