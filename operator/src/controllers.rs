@@ -43,6 +43,13 @@ const CONCURRENCY: u16 = 16;
 /// For how long looks that are under way may go on after the stop.
 const GRACE: Duration = Duration::from_secs(8);
 
+/// What every task of this module gets.
+#[derive(Clone)]
+struct Shared {
+    ctx: Arc<Context>,
+    stop: CancellationToken,
+}
+
 struct Writers {
     servers: Writer<VirtualServer>,
     disks: Writer<Disk>,
@@ -77,10 +84,11 @@ pub async fn run(
         heartbeats: Heartbeats::default(),
         metrics,
     });
-    let mut tasks = feeds(&ctx, namespace, writers, &stop);
-    if all_listed(&ctx.stores, &stop).await {
+    let shared = Shared { ctx, stop: stop.clone() };
+    let mut tasks = feeds(&shared, namespace, writers);
+    if all_listed(&shared.ctx.stores, &stop).await {
         tracing::info!("every kind is listed: deciding");
-        decide(&ctx, queues, &mut tasks, &stop);
+        decide(&shared, queues, &mut tasks);
     }
     stop.cancelled().await;
     let ended = async { while tasks.join_next().await.is_some() {} };
@@ -109,35 +117,30 @@ fn stores() -> (Stores, Writers) {
     (Stores { servers, disks, server_classes, disk_classes, images, hypervisors, leases }, writers)
 }
 
-fn feeds(
-    ctx: &Arc<Context>,
-    namespace: &str,
-    writers: Writers,
-    stop: &CancellationToken,
-) -> JoinSet<()> {
+fn feeds(shared: &Shared, namespace: &str, writers: Writers) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let t = &mut tasks;
     let w = writers;
-    feed(t, ctx, stop, None, ("VirtualServer", w.servers), wake::on_server);
-    feed(t, ctx, stop, None, ("Disk", w.disks), wake::on_disk);
-    feed(t, ctx, stop, None, ("ServerClass", w.server_classes), wake::on_server_class);
-    feed(t, ctx, stop, None, ("DiskClass", w.disk_classes), wake::on_disk_class);
-    feed(t, ctx, stop, None, ("ServerImage", w.images), wake::on_image);
-    feed(t, ctx, stop, None, ("Hypervisor", w.hypervisors), wake::on_hypervisor);
-    feed(t, ctx, stop, Some(namespace), ("Lease", w.leases), wake::on_lease);
+    feed(t, shared, None, ("VirtualServer", w.servers), wake::on_server);
+    feed(t, shared, None, ("Disk", w.disks), wake::on_disk);
+    feed(t, shared, None, ("ServerClass", w.server_classes), wake::on_server_class);
+    feed(t, shared, None, ("DiskClass", w.disk_classes), wake::on_disk_class);
+    feed(t, shared, None, ("ServerImage", w.images), wake::on_image);
+    feed(t, shared, None, ("Hypervisor", w.hypervisors), wake::on_hypervisor);
+    feed(t, shared, Some(namespace), ("Lease", w.leases), wake::on_lease);
     tasks
 }
 
 fn feed<K>(
     tasks: &mut JoinSet<()>,
-    ctx: &Arc<Context>,
-    stop: &CancellationToken,
+    shared: &Shared,
     namespace: Option<&str>,
     (kind, writer): (&'static str, Writer<K>),
     wake: impl Fn(&Context, Change<K>) + Send + 'static,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
+    let Shared { ctx, stop } = shared;
     let feed = Feed::new(kind, &ctx.client, namespace, writer);
     tasks.spawn(feed.run(ctx.clone(), stop.clone(), wake));
 }
@@ -160,46 +163,25 @@ async fn all_listed(stores: &Stores, stop: &CancellationToken) -> bool {
     }
 }
 
-fn decide(ctx: &Arc<Context>, queues: Queues, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+fn decide(shared: &Shared, queues: Queues, tasks: &mut JoinSet<()>) {
     let Queues { servers, disks, hypervisors } = queues;
-    let stores = &ctx.stores;
-    tasks.spawn(work(
-        "VirtualServer",
-        stores.servers.clone(),
-        servers,
-        ctx.clone(),
-        stop.clone(),
-        virtual_server::reconcile,
-    ));
-    tasks.spawn(work(
-        "Disk",
-        stores.disks.clone(),
-        disks,
-        ctx.clone(),
-        stop.clone(),
-        disk::reconcile,
-    ));
-    tasks.spawn(work(
-        "Hypervisor",
-        stores.hypervisors.clone(),
-        hypervisors,
-        ctx.clone(),
-        stop.clone(),
-        hypervisor::reconcile,
-    ));
+    let stores = shared.ctx.stores.clone();
+    let s = |kind| (kind, shared.clone());
+    tasks.spawn(work(s("VirtualServer"), stores.servers, servers, virtual_server::reconcile));
+    tasks.spawn(work(s("Disk"), stores.disks, disks, disk::reconcile));
+    tasks.spawn(work(s("Hypervisor"), stores.hypervisors, hypervisors, hypervisor::reconcile));
 }
 
 async fn work<K, F>(
-    kind: &'static str,
+    (kind, shared): (&'static str, Shared),
     store: Store<K>,
     queue: UnboundedReceiver<ObjectRef<K>>,
-    ctx: Arc<Context>,
-    stop: CancellationToken,
     reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Copy + Send + 'static,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     F: Future<Output = Result<Outcome, write::Error>> + Send + 'static,
 {
+    let Shared { ctx, stop } = shared;
     let look = move |object: Arc<K>, ctx: Arc<Context>| {
         let metrics = ctx.metrics.clone();
         reconcile(object, ctx)

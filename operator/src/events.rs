@@ -36,28 +36,40 @@ impl Announcement {
     }
 }
 
+/// A condition type that is worth an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Told {
+    /// Its name.
+    pub type_: &'static str,
+    /// What it says when all is well.
+    pub good: Status,
+    /// Whether each new reason for not being well is news, also at first sight.
+    pub loud: bool,
+}
+
+impl Told {
+    /// News when it becomes well, or is so no more.
+    pub const fn flips(type_: &'static str, good: Status) -> Self {
+        Self { type_, good, loud: false }
+    }
+}
+
 /// What changed between two sets of conditions that is worth an event.
-/// `good` is what the listed types say when all is well.
-pub fn between(
-    before: &[Condition],
-    after: &[Condition],
-    told: &[(&str, Status)],
-) -> Vec<Announcement> {
-    let changed = |(type_, good): &(&str, Status)| {
-        let now = find(after, type_)?;
-        let then = find(before, type_);
-        let same = then.is_some_and(|c| (c.status, &c.reason) == (now.status, &now.reason));
-        // What was never otherwise is no news, unless it is bad.
-        let dull = now.status != *good && then.is_none_or(|c| c.status == now.status);
-        // At first sight, only what became so is news: not what is not (yet).
-        let no_news = then.is_none() && now.status != Status::True;
-        (!same && !dull && !no_news).then(|| Announcement {
-            warning: now.status != *good,
+pub fn between(before: &[Condition], after: &[Condition], told: &[Told]) -> Vec<Announcement> {
+    let news = |told: &Told| {
+        let now = find(after, told.type_)?;
+        let is_news = match find(before, told.type_) {
+            None => now.status == Status::True || (told.loud && now.status != told.good),
+            Some(then) if then.status != now.status => true,
+            Some(then) => told.loud && now.status != told.good && then.reason != now.reason,
+        };
+        is_news.then(|| Announcement {
+            warning: now.status != told.good,
             reason: now.reason.clone(),
             note: now.message.clone(),
         })
     };
-    told.iter().filter_map(changed).collect()
+    told.iter().filter_map(news).collect()
 }
 
 /// Says on an object that cannot be read that it cannot be read: an event,
@@ -108,38 +120,42 @@ mod tests {
     use super::*;
     use jiff::Timestamp;
 
-    fn said(status: Status, reason: &'static str) -> Vec<Condition> {
-        let finding = Finding { type_: "Running", status, reason, message: "m".into() };
+    fn said(type_: &'static str, status: Status, reason: &'static str) -> Vec<Condition> {
+        let finding = Finding { type_, status, reason, message: "m".into() };
         conclude(vec![finding], &[], Some(1), Timestamp::UNIX_EPOCH)
     }
 
     #[test]
     fn only_changes_that_matter_are_told() {
-        let told = [("Running", Status::True)];
+        let running = Told::flips("Running", Status::True);
+        let loud = Told { loud: true, ..running };
         let never = vec![];
-        let up = said(Status::True, "Running");
-        let waiting = said(Status::False, "Starting");
-        let preparing = said(Status::False, "Preparing");
-        let lost = said(Status::Unknown, "HypervisorUnreachable");
-        let stalled = |status| {
-            let finding = Finding { type_: "Stalled", status, reason: "R", message: "m".into() };
-            conclude(vec![finding], &[], Some(1), Timestamp::UNIX_EPOCH)
-        };
-        let good_false = [("Stalled", Status::False)];
-        assert!(between(&never, &stalled(Status::False), &good_false).is_empty());
-        assert!(between(&never, &stalled(Status::True), &good_false)[0].warning);
+        let up = said("Running", Status::True, "GuestRuns");
+        let starting = said("Running", Status::False, "Starting");
+        let preparing = said("Running", Status::False, "Preparing");
+        let lost = said("Running", Status::Unknown, "HypervisorUnreachable");
         let cases = [
-            (&never, &lost, 0, "nothing known yet"),
-            (&never, &waiting, 0, "not yet up"),
-            (&preparing, &waiting, 0, "another way of not yet"),
-            (&waiting, &up, 1, "up"),
-            (&up, &up, 0, "still up"),
-            (&up, &waiting, 1, "down"),
-            (&up, &lost, 1, "lost"),
-            (&lost, &up, 1, "back"),
+            (&never, &lost, 0, 1, "nothing known yet"),
+            (&never, &starting, 0, 1, "not yet up"),
+            (&never, &up, 1, 1, "up at once"),
+            (&preparing, &starting, 0, 1, "another way of not yet"),
+            (&starting, &starting, 0, 0, "the same way of not yet"),
+            (&starting, &up, 1, 1, "up"),
+            (&up, &up, 0, 0, "still up"),
+            (&up, &starting, 1, 1, "down"),
+            (&up, &lost, 1, 1, "lost"),
+            (&lost, &up, 1, 1, "back"),
         ];
-        for (before, after, count, what) in cases {
-            assert_eq!(between(before, after, &told).len(), count, "{what}");
+        for (before, after, quiet, noisy, what) in cases {
+            assert_eq!(between(before, after, &[running]).len(), quiet, "{what}");
+            assert_eq!(between(before, after, &[loud]).len(), noisy, "{what}, loud");
         }
+    }
+
+    #[test]
+    fn what_is_bad_when_true_warns_at_first_sight() {
+        let stalled = [Told::flips("Stalled", Status::False)];
+        assert!(between(&[], &said("Stalled", Status::False, "R"), &stalled).is_empty());
+        assert!(between(&[], &said("Stalled", Status::True, "R"), &stalled)[0].warning);
     }
 }

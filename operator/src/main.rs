@@ -11,6 +11,8 @@ mod controllers;
 mod disk;
 mod events;
 mod finalizer;
+#[cfg(test)]
+mod fixtures;
 mod http;
 mod hypervisor;
 mod lease;
@@ -44,7 +46,7 @@ use crate::metrics::Metrics;
 fn main() -> ExitCode {
     let args = Args::parse();
     start_log(&args);
-    match run(args) {
+    match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the operator ends");
@@ -63,7 +65,7 @@ fn start_log(args: &Args) {
 }
 
 #[tokio::main]
-async fn run(args: Args) -> anyhow::Result<()> {
+async fn run(args: &Args) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("install the TLS provider: another one is installed"))?;
@@ -85,7 +87,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     );
     let api = tokio::spawn(or_stop(api, stop.clone()));
     let led = if schema_is_new_enough(&client, &readiness, &stop).await {
-        lead(&args, client, metrics, &stop).await
+        lead(args, client, metrics, &stop).await
     } else {
         Ok(())
     };

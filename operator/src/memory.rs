@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use suigen_crds::ident::{Epoch, NodeName};
+use suigen_crds::virtual_server::Runtime;
 
 type Table<V> = Mutex<HashMap<String, V>>;
 
@@ -108,12 +109,12 @@ const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Refusals {
     /// Notes a refusal; the same one again changes nothing.
-    pub fn note(&self, uid: &str, node: &NodeName, epoch: Epoch, said: &str, now: Timestamp) {
-        let mut refused = lock(&self.refused);
-        let of_server = refused.entry(uid.to_owned()).or_default();
-        let before = of_server.iter().position(|refusal| refusal.node == *node);
+    pub fn note(&self, uid: &str, refused: &Runtime, now: Timestamp) {
+        let mut all = lock(&self.refused);
+        let of_server = all.entry(uid.to_owned()).or_default();
+        let before = of_server.iter().position(|refusal| refusal.node == refused.node_name);
         let times = match before.map(|index| &of_server[index]) {
-            Some(refusal) if refusal.epoch >= epoch => return,
+            Some(refusal) if refusal.epoch >= refused.epoch => return,
             Some(refusal) => refusal.times.saturating_add(1),
             None => 1,
         };
@@ -121,9 +122,14 @@ impl Refusals {
             of_server.remove(index);
         }
         let pause = FIRST_PAUSE * (1 << (times - 1).min(3));
-        let until = now.checked_add(pause).unwrap_or(Timestamp::MAX);
-        let node = node.clone();
-        of_server.push(Refusal { node, epoch, said: said.to_owned(), times, until });
+        let said = refused.message.as_deref().or(refused.reason.as_deref());
+        of_server.push(Refusal {
+            node: refused.node_name.clone(),
+            epoch: refused.epoch,
+            said: said.unwrap_or("no reason given").to_owned(),
+            times,
+            until: now.checked_add(pause).unwrap_or(Timestamp::MAX),
+        });
     }
 
     /// Refusals that are not over.
@@ -178,15 +184,18 @@ mod tests {
     #[test]
     fn each_refusal_of_a_higher_epoch_doubles_the_pause() {
         let refusals = Refusals::default();
-        let node = NodeName::try_from("a".to_owned()).unwrap();
-        refusals.note("u", &node, Epoch(1), "no", at(0));
-        refusals.note("u", &node, Epoch(1), "no", at(20));
+        let refused = |epoch| {
+            let status = crate::fixtures::server(crate::fixtures::said(epoch, "Refused")).status;
+            status.unwrap().runtime.unwrap()
+        };
+        refusals.note("u", &refused(1), at(0));
+        refusals.note("u", &refused(1), at(20));
         assert_eq!(refusals.pending("u", at(29)).len(), 1);
         assert!(refusals.pending("u", at(30)).is_empty());
-        refusals.note("u", &node, Epoch(2), "no", at(30));
+        refusals.note("u", &refused(2), at(30));
         assert_eq!(refusals.pending("u", at(30))[0].until, at(90));
         for epoch in 3..20 {
-            refusals.note("u", &node, Epoch(epoch), "no", at(100));
+            refusals.note("u", &refused(epoch), at(100));
         }
         assert_eq!(refusals.pending("u", at(100))[0].until, at(340));
     }

@@ -10,7 +10,7 @@ use suigen_crds::disk::{Disk, DiskStatus};
 
 use super::decide::Plan;
 use crate::context::Context;
-use crate::events::between;
+use crate::events::{Told, between};
 use crate::outcome::Outcome;
 use crate::write;
 
@@ -48,7 +48,7 @@ pub async fn write(
     }
     write::status(ctx, &write::api_of(ctx, &**disk), &**disk, status).await?;
     ctx.patience.forget(uid);
-    let told = [("Ready", Status::True), ("Stalled", Status::False)];
+    let told = [Told::flips("Ready", Status::True), Told::flips("Stalled", Status::False)];
     let said = between(&stored.conditions, &conditions, &told);
     ctx.announce(&disk.object_ref(&()), said).await;
     Ok(Outcome::Changed)

@@ -9,7 +9,7 @@ use suigen_crds::hypervisor::Hypervisor;
 use super::decide::Plan;
 use super::observe::Observed;
 use crate::context::Context;
-use crate::events::between;
+use crate::events::{Told, between};
 use crate::write;
 
 /// Writes the difference.
@@ -30,7 +30,7 @@ pub async fn write(
     }
     let api = Api::<Hypervisor>::all(ctx.client.clone());
     write::status(ctx, &api, hypervisor, json!({ "conditions": after })).await?;
-    let said = between(before, &after, &[("Ready", Status::True)]);
+    let said = between(before, &after, &[Told::flips("Ready", Status::True)]);
     ctx.announce(&hypervisor.object_ref(&()), said).await;
     Ok(())
 }

@@ -240,17 +240,5 @@ pub async fn next_bytes(console: &mut Console) -> Option<Bytes> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_200_has_a_body() {
-        assert_eq!(body(b"HTTP/1.0 200 OK\r\na: b\r\n\r\nhi\r\n\r\n").unwrap(), "hi\r\n\r\n");
-        assert_eq!(
-            body(b"HTTP/1.0 404 No\r\n\r\ngone").unwrap_err().to_string(),
-            "it answered: 404 gone"
-        );
-        assert!(body(b"HTTP/1.0 200 OK\r\n").is_err());
-        assert!(body(b"").is_err());
-    }
-}
+#[path = "daemon_tests.rs"]
+mod tests;

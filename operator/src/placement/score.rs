@@ -3,14 +3,14 @@
 
 use super::{Candidate, Demand};
 
-/// What would be left over, in thousandths of the hypervisor, of the resource
-/// that is left most. Smaller is better; the name decides between equals, so
+/// What would be left over of memory and CPU together, in thousandths of the
+/// hypervisor each. Smaller is better; the name decides between equals, so
 /// that the same input always gives the same answer.
 pub fn waste<'a>(candidate: &'a Candidate, demand: &Demand) -> (i64, &'a str) {
     let left = candidate.free.minus(demand.amounts);
     let memory = share(left.memory_bytes, candidate.total.memory_bytes);
     let cpu = share(left.cpu_millis, candidate.total.cpu_millis);
-    (memory.max(cpu), candidate.node.as_str())
+    (memory.saturating_add(cpu), candidate.node.as_str())
 }
 
 fn share(left: i64, total: i64) -> i64 {

@@ -48,6 +48,15 @@ impl Plan {
         matches!(self.state, State::Unplaced(Why::NoRoom { .. }))
     }
 
+    /// Whether it waits for something that does not come by itself.
+    pub const fn waits_for_somebody(&self) -> bool {
+        match &self.state {
+            State::Unplaced(Why::Waits(problem)) => !problem.passing,
+            State::Unplaced(Why::NoRoom { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Whether nothing is left to be said: the object goes, or is not seen
     /// as it is.
     pub const fn is_over(&self) -> bool {

@@ -139,9 +139,7 @@ fn note_refusal(server: &VirtualServer, uid: &str, now: Timestamp, ctx: &Context
     let (Some(placement), Some(runtime)) = (&status.placement, &status.runtime) else { return };
     match runtime.state {
         RuntimeState::Refused if is_released(placement, Some(runtime)) => {
-            let said = runtime.message.as_deref().or(runtime.reason.as_deref());
-            let said = said.unwrap_or("no reason given");
-            ctx.refusals.note(uid, &runtime.node_name, runtime.epoch, said, now);
+            ctx.refusals.note(uid, runtime, now);
         }
         RuntimeState::Running => ctx.refusals.forget(uid),
         _ => {}

@@ -16,7 +16,7 @@ use super::observe::{Host, Observed};
 use super::running::{Run, run};
 use super::state::{Problem, State, Why};
 use crate::context::Context;
-use crate::events::between;
+use crate::events::{Told, between};
 use crate::outcome::Outcome;
 use crate::write;
 
@@ -224,7 +224,12 @@ pub async fn write(
     });
     write::status(ctx, &write::api_of(ctx, server), server, status).await?;
     ctx.patience.forget(uid);
-    let told = [("Scheduled", Status::True), ("Running", Status::True), ("Stalled", Status::False)];
+    let told = [
+        // A server that waits says so; one that is off, or moments from its goal, need not.
+        Told { loud: plan.waits_for_somebody(), ..Told::flips("Scheduled", Status::True) },
+        Told::flips("Running", Status::True),
+        Told::flips("Stalled", Status::False),
+    ];
     let said = between(&stored.conditions, &conditions, &told);
     ctx.announce(&server.object_ref(&()), said).await;
     Ok(match next {

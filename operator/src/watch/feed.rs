@@ -158,7 +158,7 @@ where
             }
             Err(error) => {
                 let entry = Entry { error: error.to_string(), node: node_of(&value) };
-                if ctx.unreadable.note(self.kind, &namespace, &name, entry) {
+                if ctx.unreadable.note(self.kind, &namespace, &name, &entry) {
                     count(&ctx.metrics.unreadable, self.kind, "unreadable");
                     tracing::error!(kind = self.kind, %namespace, %name, %error, "object cannot be read");
                     ctx.report_unreadable(self.kind, raw, error.to_string());

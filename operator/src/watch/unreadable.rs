@@ -31,9 +31,9 @@ impl Unreadable {
     }
 
     /// Notes an object. True when it was not known to be unreadable in this way.
-    pub fn note(&self, kind: &str, namespace: &str, name: &str, entry: Entry) -> bool {
+    pub fn note(&self, kind: &str, namespace: &str, name: &str, entry: &Entry) -> bool {
         let before = self.lock().insert(key(kind, namespace, name), entry.clone());
-        before.as_ref() != Some(&entry)
+        before.as_ref() != Some(entry)
     }
 
     /// Forgets an object: it can be read, or is gone.
@@ -89,10 +89,10 @@ mod tests {
     fn a_full_list_forgets_only_its_own_kind() {
         let unreadable = Unreadable::default();
         let entry = || Entry { error: "e".into(), node: Some("a".into()) };
-        assert!(unreadable.note("Disk", "x", "one", entry()));
-        assert!(!unreadable.note("Disk", "x", "one", entry()));
-        unreadable.note("Disk", "x", "two", entry());
-        unreadable.note("ServerClass", "", "one", entry());
+        assert!(unreadable.note("Disk", "x", "one", &entry()));
+        assert!(!unreadable.note("Disk", "x", "one", &entry()));
+        unreadable.note("Disk", "x", "two", &entry());
+        unreadable.note("ServerClass", "", "one", &entry());
         unreadable.keep_only("Disk", &[("x".into(), "two".into())]);
         assert!(unreadable.find("Disk", "x", "one").is_none());
         assert!(unreadable.find("Disk", "x", "two").is_some());

@@ -153,17 +153,23 @@ fn servers_of(ctx: &Context, disk: &Disk) {
     }
 }
 
-/// A hypervisor changed: itself, the servers on it, and whoever waits for room.
+/// A hypervisor changed: itself, servers and disks on it, and whoever waits for
+/// room.
 pub fn on_hypervisor(ctx: &Context, change: Change<Hypervisor>) {
     match change {
         Change::Applied(hypervisor) | Change::Gone(hypervisor) => {
             let name = hypervisor.name_any();
             ctx.wake.hypervisor(&name);
-            let on_it = |server: &VirtualServer| {
+            let hosted = |server: &VirtualServer| {
                 let placement = server.status.as_ref().and_then(|s| s.placement.as_ref());
                 placement.is_some_and(|placement| placement.node_name.as_str() == name)
             };
-            ctx.stores.servers.state_filter(on_it).iter().for_each(|s| ctx.wake.server(s));
+            let kept = |disk: &Disk| {
+                let node = disk.status.as_ref().and_then(|status| status.node_name.as_ref());
+                node.is_some_and(|node| node.as_str() == name)
+            };
+            ctx.stores.servers.state_filter(hosted).iter().for_each(|s| ctx.wake.server(s));
+            ctx.stores.disks.state_filter(kept).iter().for_each(|d| ctx.wake.disk(d));
         }
         Change::Listed => {
             for hypervisor in ctx.stores.hypervisors.state() {
