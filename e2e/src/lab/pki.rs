@@ -27,6 +27,20 @@ pub struct Identity {
     pub key: String,
 }
 
+/// What a certificate says.
+struct Request<'a> {
+    name: &'a str,
+    group: Option<&'a str>,
+    sans: &'a [String],
+    usage: ExtendedKeyUsagePurpose,
+}
+
+impl<'a> Request<'a> {
+    fn client(name: &'a str, group: Option<&'a str>) -> Self {
+        Self { name, group, sans: &[], usage: ExtendedKeyUsagePurpose::ClientAuth }
+    }
+}
+
 impl Pki {
     /// Opens the directory, making what is missing in it.
     pub fn ensure(dir: &Path) -> Result<Self> {
@@ -48,15 +62,7 @@ impl Pki {
         pki.kept("kubelet-client", || {
             pki.client("kube-apiserver-kubelet-client", Some("system:masters"))
         })?;
-        pki.kept("front", || {
-            pki.issue(
-                "front-ca",
-                "front-proxy-client",
-                None,
-                &[],
-                ExtendedKeyUsagePurpose::ClientAuth,
-            )
-        })?;
+        pki.kept("front", || pki.issue("front-ca", &Request::client("front-proxy-client", None)))?;
         Ok(pki)
     }
 
@@ -72,7 +78,7 @@ impl Pki {
 
     /// Issues a client certificate; `group` is the organization that RBAC knows.
     pub fn client(&self, user: &str, group: Option<&str>) -> Result<Identity> {
-        self.issue("ca", user, group, &[], ExtendedKeyUsagePurpose::ClientAuth)
+        self.issue("ca", &Request::client(user, group))
     }
 
     /// Issues the certificate of a node's kubelet as a server.
@@ -81,28 +87,23 @@ impl Pki {
     }
 
     fn server(&self, name: &str, sans: &[String]) -> Result<Identity> {
-        self.issue("ca", name, None, sans, ExtendedKeyUsagePurpose::ServerAuth)
+        let usage = ExtendedKeyUsagePurpose::ServerAuth;
+        self.issue("ca", &Request { name, group: None, sans, usage })
     }
 
-    fn issue(
-        &self,
-        authority: &str,
-        name: &str,
-        group: Option<&str>,
-        sans: &[String],
-        usage: ExtendedKeyUsagePurpose,
-    ) -> Result<Identity> {
+    fn issue(&self, authority: &str, request: &Request<'_>) -> Result<Identity> {
         let read = |end: &str| fs::read_to_string(self.path(&format!("{authority}.{end}")));
         let issuer = Issuer::from_ca_cert_pem(&read("crt")?, KeyPair::from_pem(&read("key")?)?)?;
-        let mut params = params(name, sans)?;
-        if let Some(group) = group {
+        let mut params = params(request.name, request.sans)?;
+        if let Some(group) = request.group {
             params.distinguished_name.push(DnType::OrganizationName, group);
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages = vec![request.usage.clone()];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate()?;
-        let cert = params.signed_by(&key, &issuer).with_context(|| format!("issue {name}"))?;
+        let cert =
+            params.signed_by(&key, &issuer).with_context(|| format!("issue {}", request.name))?;
         Ok(Identity { cert: cert.pem(), key: key.serialize_pem() })
     }
 
