@@ -18,7 +18,16 @@ pub struct Trouble {
     pub message: String,
 }
 
+/// Reasons that say that the API could not be read.
+const API: [&str; 3] = ["ApiServerUnreachable", "ApiServerRefused", "ObjectMalformed"];
+
 impl Trouble {
+    /// Whether the API could not be read.
+    #[must_use]
+    pub fn is_about_the_api(&self) -> bool {
+        API.contains(&self.reason.as_str())
+    }
+
     /// Trouble by name.
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self { reason: reason.into(), message: message.into() }
@@ -135,17 +144,15 @@ fn held(account: &Account<'_>, wish: Wish) -> (RuntimeState, Option<Trouble>) {
 }
 
 fn starting(account: &Account<'_>, ended: Option<&Ended>) -> (RuntimeState, Option<Trouble>) {
-    let failed = ended.filter(|ended| ended.how == Ending::Failed);
-    match (account.situation.volumes, account.trouble) {
-        (Volumes::Making, trouble) => (RuntimeState::Preparing, trouble.cloned()),
-        (Volumes::Unchecked, Some(trouble)) if failed.is_none() => {
-            (RuntimeState::Preparing, Some(trouble.clone()))
-        }
-        (_, Some(trouble)) => (RuntimeState::Down, Some(trouble.clone())),
-        (_, None) => match failed {
-            Some(ended) => (RuntimeState::Down, Some(Trouble::new("QemuExited", &ended.message))),
-            None => (RuntimeState::Preparing, None),
-        },
+    // A server that ran is down until it runs again, whatever is done meanwhile.
+    if let Some(failed) = ended.filter(|ended| ended.how == Ending::Failed) {
+        let exited = || Trouble::new("QemuExited", &failed.message);
+        return (RuntimeState::Down, Some(account.trouble.cloned().unwrap_or_else(exited)));
+    }
+    match account.situation.volumes {
+        Volumes::Unchecked | Volumes::Making => (RuntimeState::Preparing, account.trouble.cloned()),
+        Volumes::Usable if account.trouble.is_none() => (RuntimeState::Preparing, None),
+        Volumes::Usable => (RuntimeState::Down, account.trouble.cloned()),
     }
 }
 

@@ -95,6 +95,7 @@ impl Task {
                     task.node.ledger.open(&task.uid, record.disks.clone());
                     task.node.ledger.count(&task.uid, record.memory_bytes);
                 }
+                task.name = task.name.or_else(|| name_of(process.pid()));
                 let (node, uid) = (task.node.clone(), task.uid.clone());
                 task.handle =
                     Some(Handle::follow(node, uid, incarnation, process, task.sender.clone()));
@@ -119,5 +120,30 @@ impl Task {
         };
         record.ended = Some(Ended { how, message: message.into() });
         self.keep_record();
+    }
+}
+
+/// The name that a QEMU was started with, for a node whose records are gone.
+fn name_of(pid: i32) -> Option<(String, String)> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    parse_name(&String::from_utf8_lossy(&line))
+}
+
+fn parse_name(command_line: &str) -> Option<(String, String)> {
+    let mut arguments = command_line.split('\0').skip_while(|argument| *argument != "-name");
+    let value = arguments.nth(1)?.strip_prefix("guest=")?;
+    let (namespace, name) = value.split(',').next()?.split_once('/')?;
+    Some((namespace.to_owned(), name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_without_a_record_is_known_by_its_command_line() {
+        let line = "/usr/bin/qemu\0-S\0-name\0guest=acme/web-1,debug-threads=on\0-uuid\0x\0";
+        assert_eq!(parse_name(line), Some(("acme".into(), "web-1".into())));
+        assert_eq!(parse_name("/usr/bin/qemu\0-S\0"), None);
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::event::{Event, Glimpse};
 use super::incarnation::Ended;
-use super::situation::{Ending, Guest, PowerOff, Reading};
+use super::situation::{Ending, Guest, PowerOff, Reading, Standing, Wish};
 use super::task::Task;
 use crate::report::runtime::Trouble;
 use crate::right::decide::View;
@@ -132,12 +132,12 @@ impl Task {
     }
 
     fn after_read(&mut self) {
-        let unreachable = |trouble: &Trouble| {
-            ["ApiServerUnreachable", "ApiServerRefused", "ObjectMalformed"]
-                .contains(&trouble.reason.as_str())
-        };
-        if self.trouble.as_ref().is_some_and(unreachable) {
-            self.trouble = None;
+        // A server that went down meanwhile says so before it starts again.
+        let restarts = self.situation().standing == Standing::Held(Wish::Run)
+            && !self.guest.exists()
+            && self.record.as_ref().is_some_and(|record| record.ended.is_some());
+        if !restarts {
+            self.forget_api_trouble();
         }
         if let Err(error) = &self.log {
             self.trouble = Some(Trouble::new(error.reason(), error.explain()));
@@ -146,6 +146,10 @@ impl Task {
         if let (Some(Verdict::Hold { .. }), Some(placement)) = (self.verdict(), self.placement()) {
             self.node.ledger.count(&self.uid, placement.class.memory_bytes);
         }
+    }
+
+    fn forget_api_trouble(&mut self) {
+        self.trouble.take_if(|trouble| trouble.is_about_the_api());
     }
 
     /// Wanting the server off settles how it ended: the next "on" starts it.
@@ -164,6 +168,11 @@ impl Task {
     pub(super) fn note_orphan(&self) {
         let orphan = match self.verdict() {
             Some(Verdict::Orphan(reason)) => Some(reason.as_str()),
+            // A right that nobody knows of and nobody uses takes nothing of the node.
+            Some(Verdict::Idle) => {
+                self.node.ledger.release(&self.uid);
+                None
+            }
             None if self.guest.exists() && self.name.is_none() => Some("NameUnknown"),
             _ => None,
         };

@@ -65,7 +65,7 @@ impl Task {
             Ok(ready) => {
                 self.ready = ready;
                 self.volumes = Volumes::Usable;
-                self.trouble = None;
+                self.trouble.take_if(|trouble| !trouble.is_about_the_api());
                 self.step_failures = 0;
             }
             Err(NotReady(trouble)) => {

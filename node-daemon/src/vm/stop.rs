@@ -62,6 +62,7 @@ impl Task {
     }
 
     pub(super) async fn kill(&mut self) -> Result<(), Failure> {
+        self.note_power_off();
         self.power_off = PowerOff::Killing;
         self.power_deadline = Some(Instant::now() + QUIT);
         let Some(handle) = &self.handle else { return Ok(()) };

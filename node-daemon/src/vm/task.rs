@@ -192,6 +192,8 @@ impl Task {
         };
         let name: &'static str = step.into();
         let (done, outcome) = match result {
+            // Whether the volumes are ready is known later, and counted then.
+            Ok(()) if step == Step::Prepare => (true, "Done"),
             Ok(()) => {
                 self.step_failures = 0;
                 (true, "Done")
