@@ -92,8 +92,7 @@ pub fn catalogue(cluster: &Cluster, tiny: &Tiny) -> Result<()> {
         .context("read the example classes")?;
     scenario::apply(cluster, &classes)?;
     for (name, firmware) in [("tiny", "Bios"), ("tiny-uefi", "Uefi")] {
-        let image =
-            Image { name, url: &url, sha256: &tiny.sha256, firmware, minimum_disk: "64Mi" };
+        let image = Image { name, url: &url, sha256: &tiny.sha256, firmware, minimum_disk: "64Mi" };
         replace_image(cluster, &image)?;
     }
     Ok(())

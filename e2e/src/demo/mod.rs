@@ -106,7 +106,7 @@ fn console(cluster: &Cluster) -> Result<Boot> {
         Ok(console) => console,
         Err(refusal) => bail!("the owner got no console: {} {}", refusal.status, refusal.message),
     };
-    console.send("\n")?;
+    console.login()?;
     for command in ["uname -sr", "grep -m1 'model name' /proc/cpuinfo", "cat /proc/uptime"] {
         println!("   tiny# {command}\n   {}", console.run(command)?);
     }
@@ -145,7 +145,7 @@ fn check_boot(cluster: &Cluster, before: &Boot) -> Result<()> {
     let Ok(mut console) = Console::open(&endpoint, ("acme", "web-1"), &token)? else {
         bail!("the console does not open after the trouble");
     };
-    console.send("\n")?;
+    console.login()?;
     let after = boot(&mut console)?;
     ensure!(after.id == before.id, "the guest was started anew: boot {} → {}", before.id, after.id);
     println!(
@@ -161,7 +161,7 @@ fn delete(cluster: &Cluster, guest: &Guest) -> Result<()> {
     scenario::wait(cluster, ("acme", "disk/web-1-root"), "delete", UP)?;
     let left = leftovers::of(cluster, &guest.node, &guest.uids)?;
     ensure!(left.is_empty(), "{} still has: {left:#?}", guest.node);
-    let objects = cluster.kubectl(&["--namespace=acme", "get", "suigen", "--output=name"])?;
+    let objects = cluster.kubectl(&["--namespace=acme", "get", "vsrv,sdisk", "--output=name"])?;
     ensure!(objects.is_empty(), "the API still has: {objects}");
     println!("   no process, cgroup, file or socket on {}, no object in the API", guest.node);
     Ok(())

@@ -1,13 +1,13 @@
 //! A server's serial console, reached as its owner would: through the
 //! operator's endpoint, with a token.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -19,6 +19,9 @@ use super::endpoint::OperatorEndpoint;
 
 /// How long the guest may take for one command; a hang guard, no measurement.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the shell of the guest `tiny` says when it waits for a command.
+const PROMPT: &str = "tiny# ";
 
 /// What a refused console said: HTTP status and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +73,23 @@ impl Console {
         Self { _way: Some(way), ..self }
     }
 
+    /// Waits for the shell's prompt, which comes once the guest is up.
+    ///
+    /// What is typed before that may be lost, so Enter is pressed again.
+    pub fn login(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            self.send("\n")?;
+            if self.read_within(PROMPT, Duration::from_secs(2))?.is_some() {
+                // A second Enter may still be on its way to a second prompt.
+                while self.read_within(PROMPT, Duration::from_millis(300))?.is_some() {}
+                self.unread.clear();
+                return Ok(());
+            }
+        }
+        bail!("no shell after {} s; the console shows {:?}", PATIENCE.as_secs(), self.unread)
+    }
+
     /// Runs a command in the guest's shell and returns what it printed.
     pub fn run(&mut self, command: &str) -> Result<String> {
         self.commands += 1;
@@ -90,14 +110,22 @@ impl Console {
 
     /// Waits until the console shows a text and returns all up to it.
     pub fn read_until(&mut self, wanted: &str) -> Result<String> {
+        match self.read_within(wanted, PATIENCE)? {
+            Some(text) => Ok(text),
+            None => bail!("{wanted:?} did not come; the console shows {:?}", self.unread),
+        }
+    }
+
+    fn read_within(&mut self, wanted: &str, limit: Duration) -> Result<Option<String>> {
+        let deadline = tokio::time::Instant::now() + limit;
         loop {
             if let Some(at) = self.unread.find(wanted) {
                 let rest = self.unread.split_off(at + wanted.len());
-                return Ok(std::mem::replace(&mut self.unread, rest));
+                return Ok(Some(std::mem::replace(&mut self.unread, rest)));
             }
-            let next = self.runtime.block_on(async { timeout(PATIENCE, self.stream.next()).await });
-            match next {
-                Err(_) => bail!("{wanted:?} did not come; the console shows {:?}", self.unread),
+            let next = async { timeout_at(deadline, self.stream.next()).await };
+            match self.runtime.block_on(next) {
+                Err(_) => return Ok(None),
                 Ok(None) => bail!("the console was closed; it showed {:?}", self.unread),
                 Ok(Some(Err(error))) => return Err(error).context("read the console"),
                 Ok(Some(Ok(Message::Close(why)))) => bail!("the console was closed: {why:?}"),

@@ -14,7 +14,7 @@ pub fn of(cluster: &Cluster, node: &str, uids: &[String]) -> Result<Vec<String>>
         let script = format!(
             "find /var/lib/suigen /run /sys/fs/cgroup /tmp /etc -path '*{uid}*' 2>/dev/null; \
              for p in /proc/[0-9]*; do \
-               tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q -- '-uuid {uid}' && echo \"process $p\"; \
+               tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q -- '[-]uuid {uid}' && echo \"process $p\"; \
              done; true"
         );
         let listed = super::on_node(cluster, node, &["sh", "-c", &script])?;

@@ -40,8 +40,7 @@ impl<'a> Guest<'a> {
     /// Runs a command in the guest, over its serial console.
     pub fn shell(&self, command: &str) -> String {
         let said = self.console().and_then(|mut console| {
-            console.send("\n")?;
-            console.read_until("tiny# ")?;
+            console.login()?;
             console.run(command)
         });
         said.unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
@@ -82,7 +81,7 @@ impl<'a> Guest<'a> {
 
     /// The process of its QEMU, in the node's numbering; none when it is down.
     pub fn process(&self) -> Option<u32> {
-        let find = format!("pgrep -f -- '-uuid {}' | head -n 1", self.uid);
+        let find = format!("pgrep -f -- '[-]uuid {}' | head -n 1", self.uid);
         let pid = self.on_node(&find);
         pid.trim().parse().ok()
     }
