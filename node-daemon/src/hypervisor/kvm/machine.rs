@@ -128,3 +128,36 @@ impl Memory {
         bytes.try_into().ok().map(u64::from_le_bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+    use suigen_crds::hypervisor::SelfTest;
+
+    fn run_here(program: Program) -> Option<Result<(), Failure>> {
+        let kvm = Kvm::new().inspect_err(|error| println!("skipped: no KVM here: {error}")).ok()?;
+        let result = run(&kvm, program);
+        println!("{}: {result:?}", program.name());
+        Some(result)
+    }
+
+    #[test]
+    fn kernel_programs_run_where_kvm_works() {
+        for program in [Program::RealMode, Program::LongMode] {
+            let Some(result) = run_here(program) else { return };
+            if crate::hypervisor::kvm::self_test().self_test == SelfTest::Passed {
+                result.unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn kernel_a_program_without_an_end_is_stopped() {
+        let start = Instant::now();
+        let Some(result) = run_here(Program::Endless) else { return };
+        let failure = result.unwrap_err().to_string();
+        assert!(failure.contains("did not end within"), "{failure}");
+        assert!(start.elapsed() < 2 * PATIENCE + Duration::from_secs(1));
+    }
+}

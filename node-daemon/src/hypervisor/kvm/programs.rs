@@ -33,6 +33,9 @@ pub(super) enum Program {
     /// Sums 1 to 100 in 64-bit mode with paging, counts the bits of the sum,
     /// and takes an exception.
     LongMode,
+    /// Never ends.
+    #[cfg(test)]
+    Endless,
 }
 
 impl Program {
@@ -40,6 +43,8 @@ impl Program {
         match self {
             Self::RealMode => "a program in real mode",
             Self::LongMode => "a program in 64-bit mode with paging",
+            #[cfg(test)]
+            Self::Endless => "a program without an end",
         }
     }
 
@@ -49,6 +54,8 @@ impl Program {
             Self::RealMode => b"5\0",
             // 5050 with one from the handler, in little-endian order.
             Self::LongMode => &[0xbb, 0x13, 0x00, 0x00],
+            #[cfg(test)]
+            Self::Endless => &[],
         }
     }
 
@@ -58,20 +65,22 @@ impl Program {
             Self::RealMode => &[(DATA, b'5' as u64)],
             // 5050 is 0b1_0011_1011_1010.
             Self::LongMode => &[(DATA, 5051), (DATA + 8, 8)],
+            #[cfg(test)]
+            Self::Endless => &[],
         }
     }
 
     pub(super) const fn start(self) -> u64 {
         match self {
-            Self::RealMode => CODE as u64,
             Self::LongMode => CODE_VIRTUAL,
+            _ => CODE as u64,
         }
     }
 
     pub(super) const fn stack(self) -> u64 {
         match self {
-            Self::RealMode => 0x7000,
             Self::LongMode => STACK_VIRTUAL,
+            _ => 0x7000,
         }
     }
 
@@ -84,17 +93,16 @@ impl Program {
                 put(memory, CODE + HANDLER, &LONG_MODE_HANDLER);
                 tables(memory);
             }
+            #[cfg(test)]
+            Self::Endless => put(memory, CODE, &[0xeb, 0xfe]),
         }
     }
 
     /// Sets the CPU to the mode of the program.
     pub(super) fn prepare(self, sregs: &mut kvm_sregs) {
         match self {
-            Self::RealMode => {
-                sregs.cs.base = 0;
-                sregs.cs.selector = 0;
-            }
             Self::LongMode => long_mode(sregs),
+            _ => (sregs.cs.base, sregs.cs.selector) = (0, 0),
         }
     }
 }

@@ -135,8 +135,7 @@ impl Process {
             return Ok(None);
         }
         let Some(start_time) = start_time(pid) else { return Ok(None) };
-        let pidfd = AsyncFd::register_with_interest(pidfd, Interest::READABLE)
-            .map_err(|error| handle("watch", error.into()))?;
+        let pidfd = watch(pidfd).map_err(|error| handle("watch", error))?;
         Ok(Some(Self { pid: id, start_time, pidfd, cgroup }))
     }
 
@@ -148,8 +147,7 @@ impl Process {
         let id = Pid::from_child(child);
         let pidfd = rustix::process::pidfd_open(id, PidfdFlags::NONBLOCK)
             .map_err(|error| handle("open a handle on", error.into()))?;
-        let pidfd = AsyncFd::register_with_interest(pidfd, Interest::READABLE)
-            .map_err(|error| handle("watch", error.into()))?;
+        let pidfd = watch(pidfd).map_err(|error| handle("watch", error))?;
         Ok(Self { pid: id, start_time: start_time(pid).unwrap_or_default(), pidfd, cgroup })
     }
 
@@ -199,6 +197,13 @@ impl Process {
             }
         }
     }
+}
+
+fn watch(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` gives the same open descriptor for as long as it lives.
+    #[allow(unsafe_code)]
+    let watched = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) };
+    watched.map_err(Into::into)
 }
 
 /// Field 22 of `/proc/<pid>/stat` (proc(5)), counted from the closing

@@ -1,0 +1,13 @@
+//! A real QEMU of the bundle, in its jail, with the guest `tiny`.
+//!
+//! `SUIGEN_TEST_BUNDLE` is a bundle's directory, `SUIGEN_TEST_TINY` the guest's
+//! disk image; without them these tests say that they skip, and fail where `CI`
+//! is `true`. Needs root.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod images;
+mod jail;
+mod life;
+mod schema;
+mod web;
+mod workshop;
