@@ -11,6 +11,7 @@
 //! | [`report`] | what is written to the API, and when |
 //! | [`api`] | reading, watching and writing the API |
 //! | [`hypervisor`], [`host`], [`storage`] | QEMU, QMP, KVM; the node; images and volumes |
+//! | [`network`] | the tenants' networks: bridges, tunnels, rules, DHCP |
 //! | [`console`], [`node_certificate`] | serial consoles over mutual TLS |
 //! | [`health`], [`metrics`] | probes and counters |
 
@@ -23,6 +24,7 @@ pub mod health;
 pub mod host;
 pub mod hypervisor;
 pub mod metrics;
+pub mod network;
 pub mod node_certificate;
 pub mod report;
 pub mod right;
