@@ -22,5 +22,9 @@ fn run(args: Args) -> anyhow::Result<()> {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(daemon::run(args))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(daemon::run(args));
+    // What still waits for the disk or the network must not keep the daemon.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
 }

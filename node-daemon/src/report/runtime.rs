@@ -146,7 +146,7 @@ fn held(account: &Account<'_>, wish: Wish) -> (RuntimeState, Option<Trouble>) {
 fn starting(account: &Account<'_>, ended: Option<&Ended>) -> (RuntimeState, Option<Trouble>) {
     // A server that ran is down until it runs again, whatever is done meanwhile.
     if let Some(failed) = ended.filter(|ended| ended.how == Ending::Failed) {
-        let exited = || Trouble::new("QemuExited", &failed.message);
+        let exited = || Trouble::new(&failed.reason, &failed.message);
         return (RuntimeState::Down, Some(account.trouble.cloned().unwrap_or_else(exited)));
     }
     match account.situation.volumes {
@@ -157,14 +157,12 @@ fn starting(account: &Account<'_>, ended: Option<&Ended>) -> (RuntimeState, Opti
 }
 
 fn at_rest(ended: Option<&Ended>) -> (RuntimeState, Option<Trouble>) {
-    match ended {
-        Some(Ended { how: Ending::GuestPoweredOff, message }) => {
-            (RuntimeState::Stopped, Some(Trouble::new("GuestPoweredOff", message)))
-        }
-        Some(Ended { how: Ending::Failed, message }) => {
-            (RuntimeState::Down, Some(Trouble::new("QemuExited", message)))
-        }
-        Some(Ended { how: Ending::PoweredOff, .. }) | None => (RuntimeState::Stopped, None),
+    let Some(ended) = ended else { return (RuntimeState::Stopped, None) };
+    let said = || Some(Trouble::new(&ended.reason, &ended.message));
+    match ended.how {
+        Ending::GuestPoweredOff => (RuntimeState::Stopped, said()),
+        Ending::Failed => (RuntimeState::Down, said()),
+        Ending::PoweredOff => (RuntimeState::Stopped, None),
     }
 }
 
@@ -251,7 +249,10 @@ mod tests {
             started_at: None,
             powering_off: false,
             failures: 0,
-            ended: ended.map(|how| Ended { how, message: "m".into() }),
+            ended: ended.map(|how| match how {
+                Ending::GuestPoweredOff => Ended::new(how, "GuestPoweredOff", "m"),
+                Ending::Failed | Ending::PoweredOff => Ended::new(how, "QemuExited", "m"),
+            }),
         };
         let node = "node-a".to_owned().try_into().unwrap();
         report(&Account {

@@ -13,6 +13,7 @@ use super::incarnation::{Ended, Incarnation};
 use super::node::Node;
 use super::situation::{Ending, Guest, PowerOff, Reading, Volumes};
 use super::task::Task;
+use crate::metrics::Reason;
 use crate::report::runtime::explain;
 use crate::right::Log;
 
@@ -31,6 +32,11 @@ impl Task {
                 tracing::error!(%uid, error = %explain(&error), "record not read");
                 None
             });
+        if let Err(error) = &log {
+            let reason = error.reason();
+            node.metrics.log_errors.get_or_create(&Reason { reason }).inc();
+            tracing::error!(%uid, reason, error = error.explain(), "run right frozen");
+        }
         let held = log.as_ref().ok().and_then(|log| log.history().held.clone());
         if let Some(held) = &held {
             node.ledger.count(&uid, held.memory_bytes);
@@ -91,11 +97,12 @@ impl Task {
         match remains.process {
             Some((incarnation, process)) => {
                 task.guest = Guest::Launching;
+                let line = command_line(process.pid());
+                task.node.ledger.open(&task.uid, parse_disks(&line));
                 if let Some(record) = task.record.as_ref() {
-                    task.node.ledger.open(&task.uid, record.disks.clone());
                     task.node.ledger.count(&task.uid, record.memory_bytes);
                 }
-                task.name = task.name.or_else(|| name_of(process.pid()));
+                task.name = task.name.or_else(|| parse_name(&line));
                 let (node, uid) = (task.node.clone(), task.uid.clone());
                 task.handle =
                     Some(Handle::follow(node, uid, incarnation, process, task.sender.clone()));
@@ -111,22 +118,28 @@ impl Task {
         let Some(record) = self.record.as_mut().filter(|record| record.ended.is_none()) else {
             return;
         };
-        let (how, message) = if record.powering_off {
-            (Ending::PoweredOff, "powered off")
+        record.ended = Some(if record.powering_off {
+            Ended::new(Ending::PoweredOff, "PoweredOff", "powered off")
         } else if record.boot_id == boot {
-            (Ending::Failed, "QEMU ended while no node-daemon ran on the node")
+            let message = "QEMU ended while no node-daemon ran on the node";
+            Ended::new(Ending::Failed, "QemuExited", message)
         } else {
-            (Ending::Failed, "the node was started anew")
-        };
-        record.ended = Some(Ended { how, message: message.into() });
+            Ended::new(Ending::Failed, "NodeRestarted", "the node was started anew")
+        });
         self.keep_record();
     }
 }
 
-/// The name that a QEMU was started with, for a node whose records are gone.
-fn name_of(pid: i32) -> Option<(String, String)> {
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    parse_name(&String::from_utf8_lossy(&line))
+/// What a QEMU was started with: it stays true when records are lost.
+fn command_line(pid: i32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+/// The volumes in a command line, by the UID that their paths end with.
+fn parse_disks(command_line: &str) -> Vec<Uid> {
+    let after = command_line.split("/volumes/").skip(1);
+    after.filter_map(|text| Uid::try_from(text.get(..36)?.to_owned()).ok()).collect()
 }
 
 fn parse_name(command_line: &str) -> Option<(String, String)> {
@@ -139,6 +152,14 @@ fn parse_name(command_line: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_volumes_are_known_by_the_command_line() {
+        let uid = "0a000000-0000-4000-8000-00000000000f";
+        let line =
+            format!("{{\"filename\":\"/var/lib/suigen/volumes/{uid}\",\"x\":1}}\0/volumes/no\0");
+        assert_eq!(parse_disks(&line), [Uid::try_from(uid.to_owned()).unwrap()]);
+    }
 
     #[test]
     fn a_guest_without_a_record_is_known_by_its_command_line() {

@@ -82,8 +82,17 @@ pub struct Incarnation {
 pub struct Ended {
     /// How.
     pub how: Ending,
+    /// One word for programs.
+    pub reason: String,
     /// What people should know of it, with the last lines of QEMU's log.
     pub message: String,
+}
+
+impl Ended {
+    /// An end by name.
+    pub fn new(how: Ending, reason: &str, message: impl Into<String>) -> Self {
+        Self { how, reason: reason.to_owned(), message: message.into() }
+    }
 }
 
 impl Incarnation {
@@ -150,7 +159,7 @@ pub(super) mod tests {
         assert_eq!(Incarnation::read(&path).unwrap(), None);
         let mut record = example();
         record.write(&path).unwrap();
-        record.ended = Some(Ended { how: Ending::Failed, message: "signal 11".into() });
+        record.ended = Some(Ended::new(Ending::Failed, "QemuExited", "signal 11"));
         record.write(&path).unwrap();
         assert_eq!(Incarnation::read(&path).unwrap(), Some(record));
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);

@@ -70,8 +70,8 @@ impl Task {
         else {
             return;
         };
-        let message = "the guest powered itself off".to_owned();
-        record.ended = Some(Ended { how: Ending::GuestPoweredOff, message });
+        let message = "the guest powered itself off";
+        record.ended = Some(Ended::new(Ending::GuestPoweredOff, "GuestPoweredOff", message));
         self.keep_record();
     }
 
@@ -157,9 +157,10 @@ impl Task {
         let off = self.object.as_ref().is_some_and(|object| {
             object.spec.power_state == suigen_crds::virtual_server::PowerState::PoweredOff
         });
-        let ended = self.record.as_mut().and_then(|record| record.ended.as_mut());
-        if let Some(ended) = ended.filter(|e| off && e.how != Ending::PoweredOff) {
+        let Some(record) = self.record.as_mut().filter(|_| off) else { return };
+        if let Some(ended) = record.ended.as_mut().filter(|e| e.how != Ending::PoweredOff) {
             ended.how = Ending::PoweredOff;
+            record.failures = 0;
             self.keep_record();
         }
     }

@@ -169,7 +169,7 @@ impl Task {
         self.volumes = Volumes::Unchecked;
         self.node.ledger.open(&self.uid, Vec::new());
         if let Some(record) = &mut self.record {
-            record.ended = Some(Ended { how: Ending::Failed, message: message.clone() });
+            record.ended = Some(Ended::new(Ending::Failed, error.reason(), &message));
             self.keep_record();
         }
         Failure::new(error.reason(), message)

@@ -107,13 +107,14 @@ impl Task {
         let Some(record) = self.record.as_mut() else { return Ending::Failed };
         let ended = record.ended.get_or_insert_with(|| {
             if record.powering_off {
-                return Ended { how: Ending::PoweredOff, message: "powered off".into() };
+                return Ended::new(Ending::PoweredOff, "PoweredOff", "powered off");
             }
             let log = match log.trim() {
                 "" => "it wrote no log".to_owned(),
                 log => format!("its log ends: {log}"),
             };
-            Ended { how: Ending::Failed, message: format!("QEMU ended by itself ({exit}); {log}") }
+            let message = format!("QEMU ended by itself ({exit}); {log}");
+            Ended::new(Ending::Failed, "QemuExited", message)
         });
         let how = ended.how;
         record.failures = match how {

@@ -98,6 +98,7 @@ impl Task {
             () = tracing::Instrument::instrument(work, span) => {}
             () = stop.cancelled() => {}
         }
+        self.stop_preparing();
     }
 
     /// One turn of the loop; false when there is nothing left to do for ever.
