@@ -1,8 +1,8 @@
 //! One line of a write-ahead log: a checksum, a number and a word.
 //!
 //! A line is `<16 hex digits> <JSON>`; the digits are the head of the SHA-256
-//! of the JSON. A line that was torn by a crash fails its checksum, and so does
-//! one that the disk spoiled later; [`decode`] tells the two apart by position.
+//! of the JSON. A line that was torn by a crash has no end; one that the disk
+//! spoiled later has, and fails its checksum.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -47,8 +47,8 @@ pub enum Word {
 /// Why a log cannot be believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Corruption {
-    /// A line before the last one fails its checksum, or is out of order.
-    #[error("line {line} is damaged and others follow it")]
+    /// A finished line fails its checksum, or is out of order.
+    #[error("line {line} is damaged")]
     Damaged {
         /// Counted from 1.
         line: usize,
@@ -90,7 +90,7 @@ pub fn encode(number: usize, word: &Word) -> Result<String, serde_json::Error> {
 /// Reads a whole log.
 ///
 /// # Errors
-/// When a line other than the last is damaged, or one is from a newer version.
+/// When a finished line is damaged, or from a newer version.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, Corruption> {
     let mut words = Vec::new();
     let mut intact = 0;
@@ -101,7 +101,8 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Corruption> {
                 return Err(Corruption::Newer { line: number });
             }
             Some(parsed) => words.push(parsed.word),
-            None if intact + line.len() == bytes.len() => break,
+            // Only what was never finished lacks its line end.
+            None if !line.ends_with(b"\n") => break,
             None => return Err(Corruption::Damaged { line: number }),
         }
         intact += line.len();
@@ -195,6 +196,14 @@ mod tests {
         let json = r#"{"n":1,"word":"OFFERED","job":"x"}"#;
         let line = format!("{} {json}\n", checksum(json.as_bytes()));
         assert_eq!(decode(line.as_bytes()), Err(Corruption::Newer { line: 1 }));
+    }
+
+    #[test]
+    fn a_lost_line_end_is_damage_and_no_torn_write() {
+        let lines =
+            encoded(&[Word::Released { epoch: Epoch(1) }, Word::Released { epoch: Epoch(2) }]);
+        let merged = lines.concat().replacen('\n', " ", 1);
+        assert_eq!(decode(merged.as_bytes()), Err(Corruption::Damaged { line: 1 }));
     }
 
     #[test]
