@@ -109,28 +109,30 @@ fn unplaced(observed: &Observed, why: &Why) -> Words {
         Reached::Stuck => ServerPhase::Failed,
         Reached::NotYet | Reached::Unknown => ServerPhase::Pending,
     };
+    let (disks, passing) = unplaced_disks(observed, why);
     let steps = [
         Finding::no("Scheduled", reason, message.clone()),
-        unplaced_disks(observed, why),
+        disks,
         Finding::no("Running", "NotPlaced", "no hypervisor has it"),
     ];
+    let progress = progress || passing;
     Words { progress, ..compose(phase, steps, reached, (reason, message)) }
 }
 
-fn unplaced_disks(observed: &Observed, why: &Why) -> Finding {
+/// The words about disks, and whether they are of a step that is under way.
+fn unplaced_disks(observed: &Observed, why: &Why) -> (Finding, bool) {
     let uid = observed.server.metadata.uid.clone().and_then(|uid| Uid::try_from(uid).ok());
     match uid.and_then(|uid| disks::hurdle(observed, &uid)) {
         Some(Hurdle::Waits(problem) | Hurdle::Blocked(problem)) => {
-            Finding::no("DisksReady", problem.reason, problem.message)
+            (Finding::no("DisksReady", problem.reason, problem.message), problem.passing)
         }
         None if matches!(why, Why::Behind) => {
-            Finding::unknown("DisksReady", "Waiting", "its disks are being read")
+            (Finding::unknown("DisksReady", "Waiting", "its disks are being read"), true)
         }
-        None => Finding::unknown(
-            "DisksReady",
-            "NotPlaced",
-            "disks that are not made yet are made where the server is placed",
-        ),
+        None => {
+            let message = "disks that are not made yet are made where the server is placed";
+            (Finding::unknown("DisksReady", "NotPlaced", message), false)
+        }
     }
 }
 
