@@ -263,3 +263,7 @@ fn refuse_port(
     }
     None
 }
+
+#[cfg(test)]
+#[path = "desired_tests.rs"]
+mod tests;

@@ -198,3 +198,7 @@ fn tunnel_ops(is: &Fdb, should: &Fdb, ops: &mut Vec<Op>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "diff_tests.rs"]
+mod tests;

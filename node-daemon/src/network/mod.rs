@@ -35,6 +35,8 @@ pub mod dataplane;
 pub mod desired;
 pub mod dhcp;
 pub mod diff;
+#[cfg(test)]
+mod fixtures;
 pub mod ident;
 pub mod netlink;
 pub mod nft;

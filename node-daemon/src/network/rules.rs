@@ -146,9 +146,3 @@ pub fn replace_all(wanted: &Elements) -> String {
     let elements = Elements::default().batch_to(wanted).unwrap_or_default();
     format!("add table bridge {TABLE}\ndelete table bridge {TABLE}\n{CONSTANT}{elements}")
 }
-
-/// The batch that removes the table.
-#[must_use]
-pub fn remove_all() -> String {
-    format!("add table bridge {TABLE}\ndelete table bridge {TABLE}\n")
-}

@@ -102,7 +102,7 @@ pub fn shell(namespace: &Namespace, line: &str) -> String {
 }
 
 /// Waits, with a bound, until something is so.
-pub fn wait_until(what: &str, so: impl Fn() -> bool) {
+pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");

@@ -64,6 +64,9 @@ fn reply(
 ) -> Option<(Message, (MacAddress, Ipv4Addr))> {
     // A relay's requests do not come from this port.
     if request.opcode() != Opcode::BootRequest
+        // dhcproto takes the guest's word for the length and would slice
+        // beyond the field.
+        || request.hlen() != 6
         || request.chaddr() != mac.bytes()
         || request.giaddr() != Ipv4Addr::UNSPECIFIED
     {

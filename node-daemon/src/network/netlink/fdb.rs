@@ -192,5 +192,9 @@ async fn new(
 async fn del(handle: &Handle, action: &str, entry: NeighbourMessage) -> Result<(), Error> {
     let mut message = NetlinkMessage::from(RouteNetlinkMessage::DelNeighbour(entry));
     message.header.flags = NLM_F_REQUEST | NLM_F_ACK;
-    request(handle, action, message).await.map(|_| ())
+    match request(handle, action, message).await {
+        // Gone already, perhaps with another change of ours.
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
+        done => done.map(|_| ()),
+    }
 }

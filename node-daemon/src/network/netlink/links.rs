@@ -121,7 +121,10 @@ pub async fn mark(handle: &Handle, name: &LinkName) -> Result<(), Error> {
 /// When the kernel refuses.
 pub async fn delete(handle: &Handle, name: &LinkName, index: u32) -> Result<(), Error> {
     let removed = handle.link().del(index).execute().await;
-    removed.map_err(|error| Error::from_rtnetlink(format!("delete {name}"), error))
+    match removed.map_err(|error| Error::from_rtnetlink(format!("delete {name}"), error)) {
+        Err(error) if error.errno() == Some(libc::ENODEV) => Ok(()),
+        done => done,
+    }
 }
 
 /// Sets everything of a link that can be set; `bridge` is the number of the
