@@ -28,9 +28,10 @@ const UEFI_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 pub const UEFI_VARIABLES: &str = "usr/share/OVMF/OVMF_VARS_4M.fd";
 /// PCI slot of the first group of eight root ports for disks.
 const DISK_PORTS: usize = 0x10;
-/// Translated code that software emulation keeps, in MiB. QEMU's own default
-/// is an eighth of the guest's memory, up to 1 GiB.
-const TRANSLATED_CODE_MIB: u32 = 128;
+/// Translated code that software emulation keeps, in MiB, so that QEMU stays
+/// within the 80 MiB beyond the guest's memory that each server is counted
+/// with. QEMU's own default is an eighth of the guest's memory, up to 1 GiB.
+const TRANSLATED_CODE_MIB: u32 = 32;
 
 /// What executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
