@@ -77,7 +77,7 @@ impl Report {
         let mut judge = |figure: &str, scale: &Scale, value: Option<f64>, goal: f64, unit: &str| {
             let Some(value) = value else { return };
             let verdict = if value <= goal { "met" } else { "missed" };
-            let (value, goal) = (format!("{value:.1} {unit}"), format!("≤ {goal:.0} {unit}"));
+            let (value, goal) = (format!("{value:.1}{unit}"), format!("≤ {goal:.0}{unit}"));
             table.row([figure, &scale.count.to_string(), &value, &goal, verdict]);
         };
         for scale in &self.scales {
@@ -92,13 +92,13 @@ impl Report {
                 scale.guests.iter().map(|guest| mib(bytes(guest))).reduce(f64::max)
             };
             let all = worst(GuestMemory::overhead);
-            judge("host memory beyond a guest's RAM, the worst", scale, all, 80.0, "MiB");
+            judge("host memory beyond a guest's RAM, the worst", scale, all, 80.0, " MiB");
             let native = worst(|guest| guest.overhead() - guest.translated);
-            judge("the same but for what emulation translated", scale, native, 80.0, "MiB");
+            judge("the same but for what emulation translated", scale, native, 80.0, " MiB");
         }
         if let Some(scale) = self.largest() {
             let grown = scale.system.growth(&self.empty, "operator that leads", scale.count);
-            judge("operator memory for a server", scale, grown, 30.0, "KiB");
+            judge("operator memory for a server", scale, grown, 30.0, " KiB");
             let idle = scale.steady.as_ref().map(|steady| self.idle_writes(&steady.idle));
             judge("idle writes a minute, but Lease renewals", scale, idle, 0.0, "");
         }
