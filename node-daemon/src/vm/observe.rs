@@ -17,6 +17,9 @@ use crate::right::{Log, Verdict};
 /// would have told of a change may lag.
 pub(super) const READ_COUNTS_FOR: Duration = Duration::from_secs(5);
 
+/// How long a guest that QEMU paused stays so at least.
+const BEFORE_RESUME: Duration = Duration::from_secs(2);
+
 impl Task {
     pub(super) async fn take_in(&mut self, event: Event) {
         match event {
@@ -56,6 +59,10 @@ impl Task {
             self.node.metrics.qmp_silences.inc();
         }
         tracing::info!(?state, detail, "guest");
+        if state == Guest::Suspended && self.guest != Guest::Suspended {
+            // First it is said; only then is it looked whether the cause is gone.
+            self.hold_until.get_or_insert(Instant::now() + BEFORE_RESUME);
+        }
         self.guest = state;
         self.detail = detail;
         if state == Guest::Halted && self.power_off == PowerOff::None {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rustix::fs::statvfs;
 use suigen_crds::hypervisor::Acceleration;
 use tokio::time::Instant;
@@ -179,8 +180,7 @@ impl Task {
     pub(super) async fn set_going(&mut self) -> Result<(), Failure> {
         self.proceed().await?;
         if let Some(record) = &mut self.record {
-            record.started_at =
-                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now()));
+            record.started_at = Some(this_second());
             self.keep_record();
         }
         Ok(())
@@ -203,7 +203,7 @@ impl Task {
     pub(super) async fn resume(&mut self) -> Result<(), Failure> {
         match self.detail.as_str() {
             "io-error" => {
-                let state = statvfs(self.node.paths.state())
+                let state = statvfs(&self.node.paths.volumes())
                     .map_err(|error| Failure::new("IoError", error.to_string()))?;
                 if state.f_bavail.saturating_mul(state.f_frsize) < ROOM {
                     return Err(Failure::new("IoError", "the node's storage is full"));
@@ -221,4 +221,10 @@ impl Task {
     pub(super) fn client(&self) -> Option<Client> {
         self.handle.as_ref().and_then(Handle::client)
     }
+}
+
+/// The API keeps times in seconds; a finer one would differ from it for ever.
+fn this_second() -> Time {
+    let now = jiff::Timestamp::now();
+    Time(jiff::Timestamp::from_second(now.as_second()).unwrap_or(now))
 }

@@ -363,7 +363,7 @@ impl Task {
 /// Whether a report is of a state that usually lasts a moment only.
 fn passing(report: &Runtime) -> bool {
     use suigen_crds::virtual_server::RuntimeState as S;
-    matches!(report.state, S::Preparing | S::Starting) && report.reason.is_none()
+    matches!(report.state, S::Preparing | S::Starting | S::Stopping) && report.reason.is_none()
 }
 
 /// Runs what waits for the kernel or the disk outside the loop's thread.
