@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use suigen_crds::ident::Uid;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::apply::{self, Failure, Kernel};
@@ -43,6 +43,9 @@ pub struct Config {
 pub struct DataPlane {
     kernel: Kernel,
     intact: Arc<Reading>,
+    /// One reads or changes at a time: a plan holds for what was read, and the
+    /// kernel lists one table at a time to a socket.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why the data plane cannot be used at all.
@@ -119,7 +122,8 @@ impl DataPlane {
             netlink::connect()
         })??;
         tokio::spawn(task);
-        Ok(Self { kernel: Kernel { host, tenants, namespace, nft }, intact })
+        let kernel = Kernel { host, tenants, namespace, nft };
+        Ok(Self { kernel, intact, turn: Arc::default() })
     }
 
     /// Reads what the kernel holds.
@@ -127,6 +131,11 @@ impl DataPlane {
     /// # Errors
     /// When it cannot be read.
     pub async fn observe(&self) -> Result<Observed, observe::Error> {
+        let _turn = self.turn.lock().await;
+        self.look().await
+    }
+
+    async fn look(&self) -> Result<Observed, observe::Error> {
         let Kernel { host: _, tenants, namespace, nft } = &self.kernel;
         observe::observe(tenants, namespace, nft, &self.intact).await
     }
@@ -138,7 +147,8 @@ impl DataPlane {
     /// When the kernel's state cannot be read; failed changes are in the
     /// report.
     pub async fn reconcile(&self, desired: &Desired) -> Result<Report, Error> {
-        let observed = self.observe().await?;
+        let _turn = self.turn.lock().await;
+        let observed = self.look().await?;
         let plan = diff::plan(&observed, &Topology::of(desired));
         let mut indices = observed.indices;
         let failures = apply::apply(&self.kernel, &plan.ops, &mut indices).await;

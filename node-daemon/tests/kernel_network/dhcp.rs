@@ -2,8 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
-use dhcproto::{Decodable as _, Decoder};
 use suigen_node_daemon::network::dataplane::Report;
 use suigen_node_daemon::network::dhcp::Lease;
 use suigen_node_daemon::network::ident::MacAddress;
@@ -42,18 +40,28 @@ fn request(guest: &Guest, kind: u8, options: &[u8]) -> Vec<u8> {
     ethernet(guest.mac, BROADCAST, 0x0800, &packet)
 }
 
-/// The next answer to a client on this guest.
-fn answer(guest: &mut Guest) -> (MacAddress, Message) {
+/// The next answer to a client on this guest: who sent it, and the message.
+fn answer(guest: &mut Guest) -> (MacAddress, Vec<u8>) {
     let is_answer = |frame: &[u8]| {
         frame.get(12..14) == Some(&[8, 0]) && frame.get(34..38) == Some(&[0, 67, 0, 68])
     };
     let frame = guest.until("a DHCP answer", is_answer).pop().unwrap();
-    let from = MacAddress::new(frame[6..12].try_into().unwrap());
-    (from, Message::decode(&mut Decoder::new(&frame[42..])).unwrap())
+    (MacAddress::new(frame[6..12].try_into().unwrap()), frame[42..].to_vec())
 }
 
-fn option(message: &Message, code: OptionCode) -> DhcpOption {
-    message.opts().get(code).unwrap_or_else(|| panic!("no {code:?}")).clone()
+/// Whether a message has an option with a value.
+fn says(message: &[u8], code: u8, value: &[u8]) -> bool {
+    let mut rest = &message[240..];
+    while let [found, length, values @ ..] = rest
+        && *found != 255
+    {
+        let (found_value, after) = values.split_at(usize::from(*length));
+        if *found == code {
+            return found_value == value;
+        }
+        rest = after;
+    }
+    false
 }
 
 #[test]
@@ -83,23 +91,19 @@ fn kernel_dhcp_is_answered_at_the_tap_and_nowhere_else() {
     a.send(&request(&a, 1, &[55, 3, 1, 3, 26]));
     let (from, offer) = answer(&mut a);
     assert_eq!(from, MacAddress::SERVICE);
-    assert_eq!(
-        option(&offer, OptionCode::MessageType),
-        DhcpOption::MessageType(MessageType::Offer)
-    );
-    assert_eq!(offer.yiaddr(), a.address);
-    assert_eq!(option(&offer, OptionCode::InterfaceMtu), DhcpOption::InterfaceMtu(1450));
+    assert!(says(&offer, 53, &[2]), "an offer");
+    assert_eq!(offer[16..20], a.address.octets());
+    assert!(says(&offer, 26, &1450_u16.to_be_bytes()), "the MTU");
 
     a.send(&request(&a, 3, &[50, 4, 10, 0, 0, 10, 54, 4, 10, 0, 0, 1]));
     let (_, ack) = answer(&mut a);
     // Had the tagged request been answered, this would be its answer.
-    assert_eq!(option(&ack, OptionCode::MessageType), DhcpOption::MessageType(MessageType::Ack));
-    let name = DhcpOption::Hostname("guest-a".to_owned());
-    assert_eq!(option(&ack, OptionCode::Hostname), name);
+    assert!(says(&ack, 53, &[5]), "yes");
+    assert!(says(&ack, 12, b"guest-a"), "the host name");
 
     a.send(&request(&a, 3, &[50, 4, 10, 0, 0, 99]));
     let (_, nak) = answer(&mut a);
-    assert_eq!(option(&nak, OptionCode::MessageType), DhcpOption::MessageType(MessageType::Nak));
+    assert!(says(&nak, 53, &[6]), "no");
 
     // ARP for the server, so that a lease can be renewed without broadcast.
     let who = frames::arp(1, (a.mac, a.address), (MacAddress::ZERO, SERVER));

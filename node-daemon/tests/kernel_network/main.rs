@@ -1,6 +1,9 @@
 //! The data plane on the real kernel, in network namespaces that are gone when
 //! the test ends. Needs root, ip, nft and tc.
 
+// Helpers of tests say what went wrong by failing, as tests do.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod capture;
 mod frames;
 mod guest;

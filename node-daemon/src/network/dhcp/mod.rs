@@ -2,19 +2,15 @@
 //! is leased. Pure, but for [`responder`].
 
 mod frame;
+mod message;
 mod responder;
 mod socket;
 
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
-use dhcproto::{Decodable as _, Decoder, Encodable as _, Encoder};
-
+use self::message::{Asked, Reply, Request, Verdict, option};
 use super::ident::MacAddress;
 pub use responder::Responders;
-
-/// The least that a BOOTP message must have, in bytes (RFC 1542, 2.1).
-const BOOTP_MIN: usize = 300;
 
 /// What a port is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,119 +41,67 @@ pub fn answer(frame: &[u8], mac: MacAddress, lease: &Lease) -> Option<Vec<u8>> {
     if let Some(asker) = frame::arp_request(frame, mac, lease.server) {
         return Some(frame::arp_reply(mac, asker, lease.server));
     }
-    let request = frame::dhcp_request(frame, mac)?;
-    let request = Message::decode(&mut Decoder::new(request)).ok()?;
-    let (reply, to) = reply(&request, mac, lease)?;
-    let mut bytes = Vec::with_capacity(BOOTP_MIN);
-    reply.encode(&mut Encoder::new(&mut bytes)).ok()?;
-    if bytes.len() < BOOTP_MIN {
-        bytes.resize(BOOTP_MIN, 0);
-    }
-    Some(frame::dhcp_reply(&bytes, lease.server, to))
-}
-
-/// What is answered, and to where.
-fn reply(
-    request: &Message,
-    mac: MacAddress,
-    lease: &Lease,
-) -> Option<(Message, (MacAddress, Ipv4Addr))> {
-    // A relay's requests do not come from this port.
-    if request.opcode() != Opcode::BootRequest
-        // dhcproto takes the guest's word for the length and would slice
-        // beyond the field.
-        || request.hlen() != 6
-        || request.chaddr() != mac.bytes()
-        || request.giaddr() != Ipv4Addr::UNSPECIFIED
-    {
-        return None;
-    }
-    let kind = verdict(request, lease)?;
-    let mut message = Message::new_with_id(
-        request.xid(),
-        Ipv4Addr::UNSPECIFIED,
-        Ipv4Addr::UNSPECIFIED,
-        Ipv4Addr::UNSPECIFIED,
-        Ipv4Addr::UNSPECIFIED,
-        &mac.bytes(),
-    );
-    message.set_opcode(Opcode::BootReply).set_flags(request.flags());
-    let options = message.opts_mut();
-    options.insert(DhcpOption::MessageType(kind));
-    options.insert(DhcpOption::ServerIdentifier(lease.server));
-    if kind != MessageType::Nak {
-        tell(&mut message, request, lease);
-    }
-    let to = destination(request, kind, mac, lease);
-    Some((message, to))
+    let request = Request::read(frame::dhcp_request(frame, mac)?, mac)?;
+    let verdict = verdict(&request, lease)?;
+    let reply = reply(&request, verdict, mac, lease);
+    let to = destination(&request, verdict, mac, lease);
+    Some(frame::dhcp_reply(&reply, lease.server, to))
 }
 
 /// The kind of the answer (RFC 2131, 4.3).
-fn verdict(request: &Message, lease: &Lease) -> Option<MessageType> {
-    let options = request.opts();
-    let Some(DhcpOption::MessageType(kind)) = options.get(OptionCode::MessageType) else {
-        return None;
-    };
-    match kind {
-        MessageType::Discover => Some(MessageType::Offer),
-        MessageType::Inform => Some(MessageType::Ack),
-        MessageType::Request => {
-            // The guest chose another server; there is none, so it is not for
-            // us to disturb it.
-            if let Some(DhcpOption::ServerIdentifier(server)) =
-                options.get(OptionCode::ServerIdentifier)
-                && *server != lease.server
-            {
-                return None;
-            }
-            let wanted = match options.get(OptionCode::RequestedIpAddress) {
-                Some(DhcpOption::RequestedIpAddress(address)) => *address,
-                _ => request.ciaddr(),
-            };
-            let right = wanted == lease.address;
-            Some(if right { MessageType::Ack } else { MessageType::Nak })
+fn verdict(request: &Request, lease: &Lease) -> Option<Verdict> {
+    match request.asked {
+        Asked::Discover => Some(Verdict::Offer),
+        Asked::Inform => Some(Verdict::Ack),
+        // The guest chose another server; there is none, so it is not for us
+        // to disturb it.
+        Asked::Request if request.server.is_some_and(|server| server != lease.server) => None,
+        Asked::Request => {
+            let right = request.requested.unwrap_or(request.ciaddr) == lease.address;
+            Some(if right { Verdict::Ack } else { Verdict::Nak })
         }
-        _ => None,
     }
 }
 
-fn tell(message: &mut Message, request: &Message, lease: &Lease) {
-    let informs = matches!(
-        request.opts().get(OptionCode::MessageType),
-        Some(DhcpOption::MessageType(MessageType::Inform))
-    );
-    message.set_ciaddr(request.ciaddr());
-    if !informs {
-        message.set_yiaddr(lease.address);
-        message.opts_mut().insert(DhcpOption::AddressLeaseTime(lease.seconds));
+fn reply(request: &Request, verdict: Verdict, mac: MacAddress, lease: &Lease) -> Vec<u8> {
+    let mut reply = Reply::to(request, mac, verdict, lease.server);
+    if verdict == Verdict::Nak {
+        return reply.finish();
     }
-    let options = message.opts_mut();
-    options.insert(DhcpOption::SubnetMask(mask(lease.prefix)));
+    // Who only informs itself is given neither an address nor a time.
+    if request.asked == Asked::Inform {
+        reply.set_addresses(request.ciaddr, Ipv4Addr::UNSPECIFIED);
+    } else {
+        reply.set_addresses(request.ciaddr, lease.address);
+        reply.add(option::LEASE_SECONDS, &lease.seconds.to_be_bytes());
+    }
+    reply.add(option::SUBNET_MASK, &mask(lease.prefix).octets());
     if let Some(router) = lease.router {
-        options.insert(DhcpOption::Router(vec![router]));
+        reply.add(option::ROUTER, &router.octets());
     }
     if !lease.dns.is_empty() {
-        options.insert(DhcpOption::DomainNameServer(lease.dns.clone()));
+        let octets: Vec<u8> = lease.dns.iter().flat_map(Ipv4Addr::octets).collect();
+        reply.add(option::DNS, &octets);
     }
-    options.insert(DhcpOption::Hostname(lease.hostname.clone()));
-    options.insert(DhcpOption::InterfaceMtu(lease.mtu));
+    reply.add(option::HOSTNAME, lease.hostname.as_bytes());
+    reply.add(option::MTU, &lease.mtu.to_be_bytes());
+    reply.finish()
 }
 
 /// RFC 2131, 4.1. There is no relay.
 fn destination(
-    request: &Message,
-    kind: MessageType,
+    request: &Request,
+    verdict: Verdict,
     mac: MacAddress,
     lease: &Lease,
 ) -> (MacAddress, Ipv4Addr) {
-    if kind == MessageType::Nak
-        || (request.flags().broadcast() && request.ciaddr().is_unspecified())
-    {
+    let nowhere_yet = request.ciaddr.is_unspecified();
+    if verdict == Verdict::Nak || (request.wants_broadcast() && nowhere_yet) {
         (MacAddress::BROADCAST, Ipv4Addr::BROADCAST)
-    } else if request.ciaddr().is_unspecified() {
+    } else if nowhere_yet {
         (mac, lease.address)
     } else {
-        (mac, request.ciaddr())
+        (mac, request.ciaddr)
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
 };
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
@@ -28,10 +28,9 @@ pub async fn dump(
 ) -> Result<Fdb, Error> {
     let mut query = NeighbourMessage::default();
     query.header.family = AddressFamily::Bridge;
-    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetNeighbour(query));
-    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    let query = RouteNetlinkMessage::GetNeighbour(query);
     let mut fdb = Fdb::default();
-    for answer in request(handle, "list forwarding tables", message).await? {
+    for answer in super::dump(handle, "list forwarding tables", query).await? {
         if let RouteNetlinkMessage::NewNeighbour(entry) = answer {
             add(&mut fdb, &entry, names, vnis);
         }

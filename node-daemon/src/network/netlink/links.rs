@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
 
-use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkMessage};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVxlan};
@@ -55,9 +55,8 @@ impl Dump {
 /// # Errors
 /// When the kernel refuses.
 pub async fn dump(handle: &Handle) -> Result<Dump, Error> {
-    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetLink(LinkMessage::default()));
-    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let answers = request(handle, "list links", message).await?;
+    let query = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let answers = super::dump(handle, "list links", query).await?;
     let messages = answers.into_iter().filter_map(|answer| match answer {
         RouteNetlinkMessage::NewLink(link) => Some(link),
         _ => None,

@@ -6,7 +6,7 @@ pub mod netns;
 
 use std::io;
 
-use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 
 /// A request that the kernel did not carry out.
@@ -51,6 +51,30 @@ impl Error {
     }
 }
 
+/// Set where a table changed while it was listed, so that entries may be
+/// missing (linux/netlink.h).
+const NLM_F_DUMP_INTR: u16 = 0x10;
+
+/// How often a listing is begun anew because of changes.
+const DUMP_ATTEMPTS: usize = 10;
+
+/// Lists a table. A socket does one at a time; a second one is refused.
+pub(super) async fn dump(
+    handle: &rtnetlink::Handle,
+    action: &str,
+    query: RouteNetlinkMessage,
+) -> Result<Vec<RouteNetlinkMessage>, Error> {
+    let mut message = NetlinkMessage::from(query);
+    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    for _ in 1..DUMP_ATTEMPTS {
+        match request(handle, action, message.clone()).await {
+            Err(error) if error.source.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+    request(handle, action, message).await
+}
+
 /// Sends a request and waits for the kernel's answers; gives the messages of a
 /// dump.
 pub(super) async fn request(
@@ -64,7 +88,9 @@ pub(super) async fn request(
     let mut handle = handle.clone();
     let mut answers = handle.request(message).map_err(failed)?;
     let mut messages = Vec::new();
+    let mut interrupted = false;
     while let Some(answer) = answers.next().await {
+        interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
         match answer.payload {
             NetlinkPayload::InnerMessage(message) => messages.push(message),
             NetlinkPayload::Error(error) if error.code.is_some() => {
@@ -72,6 +98,9 @@ pub(super) async fn request(
             }
             _ => {}
         }
+    }
+    if interrupted {
+        return Err(Error::new(action, io::ErrorKind::Interrupted.into()));
     }
     Ok(messages)
 }

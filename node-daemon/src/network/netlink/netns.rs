@@ -80,7 +80,7 @@ impl Namespace {
     /// # Errors
     /// When the kernel refuses.
     pub fn scratch() -> Result<Self, Error> {
-        in_new_namespace(|own| Self::open(own))
+        in_new_namespace(Self::open)
     }
 
     fn bind_new(path: &Path) -> Result<Self, Error> {
@@ -164,7 +164,7 @@ fn unshare_network() -> io::Result<()> {
 
 fn is_bound(path: &Path) -> Result<bool, Error> {
     match rustix::fs::statfs(path) {
-        Ok(stat) => Ok(i64::from(stat.f_type) == NSFS_MAGIC),
+        Ok(stat) => Ok(stat.f_type == NSFS_MAGIC),
         Err(rustix::io::Errno::NOENT) => Ok(false),
         Err(error) => Err(Error::at("look at", path, error)),
     }
