@@ -124,3 +124,46 @@ fn kernel_an_extra_address_may_be_used_and_a_probe_sent() {
     a.send(&ethernet(a.mac, BROADCAST, 0x0806, &probe));
     b.hears(&probe);
 }
+
+/// Whether frames with a stolen MAC pass from the guest to its neighbour.
+fn stolen_mac_passes(guest: &mut Guest, near: &mut Guest, marker: &[u8]) -> bool {
+    guest.send(&ethernet(OTHER, BROADCAST, 0x0800, &udp_from(guest.address, (9, 9))));
+    guest.say((BROADCAST, Ipv4Addr::BROADCAST), marker);
+    near.hears(marker).iter().any(|frame| contains(frame, SECRET))
+}
+
+#[test]
+fn kernel_a_stolen_mac_is_stopped_by_the_rules_and_by_the_lock_alone() {
+    let lab = Lab::start();
+    let near = port(1, 12);
+    let tenant = lab.tenant(1).with_port_on_a(&near, lab.a.underlay.address);
+    lab.host(&[&tenant]);
+    let (mut guest, mut near) = (lab.a.guest(tenant.port_a()), lab.a.guest(&near));
+    lab.a.in_tenants("bridge link set dev st-0001000a locked off");
+    assert!(!stolen_mac_passes(&mut guest, &mut near, b"rules alone"));
+    lab.a.in_tenants("bridge link set dev st-0001000a locked on; nft delete table bridge suigen");
+    assert!(!stolen_mac_passes(&mut guest, &mut near, b"lock alone"));
+    lab.a.in_tenants("bridge link set dev st-0001000a locked off");
+    assert!(stolen_mac_passes(&mut guest, &mut near, b"neither"));
+}
+
+#[test]
+fn kernel_the_nodes_own_stack_does_not_answer_a_guest() {
+    let lab = Lab::start();
+    let near = port(1, 12);
+    let tenant = lab.tenant(1).with_port_on_a(&near, lab.a.underlay.address);
+    lab.host(&[&tenant]);
+    let (mut guest, mut near) = (lab.a.guest(tenant.port_a()), lab.a.guest(&near));
+    // Even if a bridge had an address, which it never has.
+    let bridge = Ipv4Addr::new(10, 0, 0, 200);
+    lab.a.in_tenants("ip address add 10.0.0.200/24 dev sg-5001");
+    let who = frames::arp(1, (guest.mac, guest.address), (MacAddress::ZERO, bridge));
+    let reply = frames::arp(2, (MacAddress::DEVICE, bridge), (guest.mac, guest.address));
+    guest.send(&ethernet(guest.mac, BROADCAST, 0x0806, &who));
+    near.hears(&who);
+    assert!(!guest.drain().iter().any(|frame| contains(frame, &reply)));
+    // It is the rules that keep it from answering.
+    lab.a.in_tenants("nft delete table bridge suigen");
+    guest.send(&ethernet(guest.mac, BROADCAST, 0x0806, &who));
+    guest.hears(&reply);
+}
