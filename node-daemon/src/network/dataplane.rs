@@ -156,38 +156,41 @@ impl DataPlane {
     }
 
     /// Keeps the kernel at what is desired, repairs what others change, and
-    /// answers DHCP, until `stop`. What was set up stays.
+    /// answers DHCP, until `stop`. What was set up stays. Every look at the
+    /// kernel is reported, as is that it failed; it is tried again.
     ///
     /// # Errors
-    /// When the kernel's state can no longer be read or watched.
+    /// When changes can no longer be watched.
     pub async fn run(
         &self,
         mut desired: watch::Receiver<Desired>,
-        reports: watch::Sender<Report>,
+        reports: watch::Sender<Result<Report, Error>>,
         stop: CancellationToken,
     ) -> Result<(), Error> {
         let watch = Watch::begin(&self.kernel.namespace)?;
         let mut responders = Responders::new(self.kernel.namespace.clone());
         loop {
             let now = desired.borrow_and_update().clone();
-            let report = self.reconcile(&now).await?;
-            responders.serve(&now, &report.indices).await;
-            let pause = if report.is_complete() { RESYNC } else { RETRY };
-            reports.send_replace(report);
-            let wait = async {
-                tokio::select! {
-                    changed = watch.changed() => changed.map_err(Error::from),
-                    // Whoever feeds us is gone: what was asked for last stands.
-                    changed = desired.changed() => match changed {
-                        Ok(()) => Ok(()),
-                        Err(_) => std::future::pending().await,
-                    },
-                    () = tokio::time::sleep(pause) => Ok(()),
+            let outcome = self.reconcile(&now).await;
+            match &outcome {
+                Ok(report) => responders.serve(&now, &report.indices).await,
+                // What was set up works on, and so do the responders.
+                Err(error) => tracing::warn!(reason = error.reason(), %error, "not reconciled"),
+            }
+            let complete = outcome.as_ref().is_ok_and(Report::is_complete);
+            let pause = if complete { RESYNC } else { RETRY };
+            drop(reports.send_replace(outcome));
+            let fed = async {
+                // Whoever feeds us is gone: what was asked for last stands.
+                if desired.changed().await.is_err() {
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                woken = wait => woken?,
+                changed = watch.changed() => changed?,
+                () = fed => {}
+                () = tokio::time::sleep(pause) => {}
             }
             tokio::time::sleep(SETTLE).await;
         }

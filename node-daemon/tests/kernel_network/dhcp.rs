@@ -71,7 +71,7 @@ fn kernel_dhcp_is_answered_at_the_tap_and_nowhere_else() {
     tenant.on_a.ports[0].lease = Some(lease(Ipv4Addr::new(10, 0, 0, 10)));
     lab.host(&[&tenant]);
     let (_feed, wanted) = tokio::sync::watch::channel(lab.a.desired(vec![tenant.on_a.clone()]));
-    let (reports, mut reported) = tokio::sync::watch::channel(Report::default());
+    let (reports, mut reported) = tokio::sync::watch::channel(Ok(Report::default()));
     reported.mark_unchanged();
     let stop = CancellationToken::new();
     let (plane, stopped) = (lab.a.plane.clone(), stop.clone());
@@ -131,7 +131,7 @@ fn kernel_dhcp_is_answered_again_on_a_tap_that_was_made_anew() {
     tenant.on_a.ports[0].lease = Some(lease(Ipv4Addr::new(10, 0, 0, 10)));
     lab.a.host_networks(vec![tenant.on_a.clone()]);
     let (_feed, wanted) = tokio::sync::watch::channel(lab.a.desired(vec![tenant.on_a.clone()]));
-    let (reports, _) = tokio::sync::watch::channel(Report::default());
+    let (reports, _) = tokio::sync::watch::channel(Ok(Report::default()));
     let stop = CancellationToken::new();
     let (plane, stopped) = (lab.a.plane.clone(), stop.clone());
     let daemon = lab.a.runtime.spawn(async move { plane.run(wanted, reports, stopped).await });

@@ -82,7 +82,7 @@ fn kernel_drift_is_put_right_within_seconds_and_guests_talk_on() {
     ping(&mut a, &mut b, b"before");
     let desired = lab.a.desired(vec![tenant.on_a.clone()]);
     let (_feed, wanted) = tokio::sync::watch::channel(desired.clone());
-    let (reports, _) = tokio::sync::watch::channel(Report::default());
+    let (reports, _) = tokio::sync::watch::channel(Ok(Report::default()));
     let stop = CancellationToken::new();
     let (plane, stopped) = (lab.a.plane.clone(), stop.clone());
     let daemon = lab.a.runtime.spawn(async move { plane.run(wanted, reports, stopped).await });
