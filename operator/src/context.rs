@@ -7,6 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::core::DynamicObject;
 use kube::runtime::events::Recorder;
 use kube::{Api, Client, Resource};
+use tokio_util::task::TaskTracker;
 
 use crate::events::{self, Announcement};
 use crate::hypervisor::heartbeat::Heartbeats;
@@ -41,6 +42,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Publishes events.
     pub recorder: Recorder,
+    /// Short errands that nobody waits for; joined at the end.
+    pub errands: TaskTracker,
 }
 
 impl std::fmt::Debug for Context {
@@ -103,6 +106,6 @@ impl Context {
         why: String,
     ) {
         let ctx = self.clone();
-        tokio::spawn(async move { events::unreadable(&ctx, kind, &raw, &why).await });
+        self.errands.spawn(async move { events::unreadable(&ctx, kind, &raw, &why).await });
     }
 }

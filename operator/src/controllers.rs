@@ -24,6 +24,7 @@ use suigen_crds::server_image::ServerImage;
 use suigen_crds::virtual_server::VirtualServer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::chain::Chain;
 use crate::context::{Context, MANAGER};
@@ -60,14 +61,15 @@ struct Writers {
     leases: Writer<Lease>,
 }
 
-/// Watches and decides until told to stop.
+/// Watches and decides until told to stop. False when a part ended before that,
+/// which is a bug: the process is to end, and another replica to take over.
 pub async fn run(
     client: Client,
     namespace: &str,
     identity: &str,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
-) {
+) -> bool {
     let (stores, writers) = stores();
     let (wake, queues) = Wake::new();
     let reporter = Reporter { controller: MANAGER.into(), instance: Some(identity.to_owned()) };
@@ -83,6 +85,7 @@ pub async fn run(
         refusals: Refusals::default(),
         heartbeats: Heartbeats::default(),
         metrics,
+        errands: TaskTracker::new(),
     });
     let shared = Shared { ctx, stop: stop.clone() };
     let mut tasks = feeds(&shared, namespace, writers);
@@ -90,11 +93,22 @@ pub async fn run(
         tracing::info!("every kind is listed: deciding");
         decide(&shared, queues, &mut tasks);
     }
-    stop.cancelled().await;
-    let ended = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
+    let told = tokio::select! {
+        () = stop.cancelled() => true,
+        ended = tasks.join_next() => {
+            tracing::error!(?ended, "a part ended unasked");
+            false
+        }
+    };
+    shared.ctx.errands.close();
+    let ended = async {
+        while tasks.join_next().await.is_some() {}
+        shared.ctx.errands.wait().await;
+    };
+    if told && tokio::time::timeout(GRACE, ended).await.is_err() {
         tracing::warn!("some looks did not end in time");
     }
+    told
 }
 
 fn stores() -> (Stores, Writers) {
@@ -202,7 +216,10 @@ async fn work<K, F>(
             tracing::debug!(kind, %error, "lost a race");
             return Action::requeue(Duration::from_secs(1));
         }
-        tracing::warn!(kind, error = %Chain(error), "look");
+        match error.refusal() {
+            Some(said) => tracing::warn!(kind, %error, said, "refused by the API server"),
+            None => tracing::warn!(kind, error = %Chain(error), "look"),
+        }
         Action::requeue(Duration::from_secs(5))
     };
     let queue = queue.map(Ok::<_, Infallible>).take_until(stop.cancelled_owned());

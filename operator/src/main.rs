@@ -69,7 +69,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("install the TLS provider: another one is installed"))?;
-    let client = Client::try_default().await.context("find the API server")?;
+    let client = connect().await?;
     let metrics = Arc::new(Metrics::default());
     let readiness = Readiness::default();
     let stop = stop_on_signal()?;
@@ -91,10 +91,25 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     } else {
         Ok(())
     };
+    // Without the lease, the process ends at once and whatever is open with it.
+    led?;
     stop.cancel();
     api.await.context("end of the node API")?.context("serve the node API")?;
-    health.await.context("end of the health server")?.context("serve health")?;
-    led
+    // A prober that keeps its connection open does not hold up the end.
+    if let Ok(ended) = tokio::time::timeout(Duration::from_secs(1), health).await {
+        ended.context("end of the health server")?.context("serve health")?;
+    }
+    Ok(())
+}
+
+/// A watch gets a bookmark every minute, so a connection that is silent for
+/// longer than this died without a word.
+const SILENCE: Duration = Duration::from_secs(180);
+
+async fn connect() -> anyhow::Result<Client> {
+    let mut config = kube::Config::infer().await.context("find the API server")?;
+    config.read_timeout = Some(SILENCE);
+    Client::try_from(config).context("prepare the way to the API server")
 }
 
 /// Runs a part without which the operator is of no use: if it fails, all stops.
@@ -144,12 +159,15 @@ async fn lead(
     tracing::info!(identity = args.identity, "leads");
     metrics.leader.set(1);
     let deciding = stop.child_token();
-    let controllers = tokio::spawn({
+    let mut controllers = tokio::spawn({
         let (namespace, identity) = (args.namespace.clone(), args.identity.clone());
         let (metrics, deciding) = (metrics.clone(), deciding.clone());
         async move { controllers::run(client, &namespace, &identity, metrics, deciding).await }
     });
-    let kept = election.hold(stop).await;
+    let kept = tokio::select! {
+        kept = election.hold(stop) => kept,
+        ended = &mut controllers => anyhow::bail!("deciding ended unasked: {ended:?}"),
+    };
     metrics.leader.set(0);
     if !kept {
         // No farewell: whatever is under way ends with the process, before
@@ -157,7 +175,8 @@ async fn lead(
         anyhow::bail!("the leader lease is lost");
     }
     deciding.cancel();
-    controllers.await.context("end of the controllers")?;
+    let told = controllers.await.context("end of the controllers")?;
+    anyhow::ensure!(told, "deciding ended unasked");
     election.release().await.context("release the leader lease")
 }
 

@@ -6,11 +6,13 @@ use std::sync::{Mutex, PoisonError};
 /// Reasons of a failure that does not go away by itself.
 pub const PERSON_MUST_ACT: &[&str] = &[
     "VolumeMissing",
-    "VolumeInUse",
+    "VolumeDamaged",
     "ImageChecksumMismatch",
+    "ImageTooLarge",
     "ImageLargerThanDisk",
     "ImageRefersToOtherFiles",
-    "ImageInvalid",
+    "ImageUnreadable",
+    "ImageFormatUnknown",
 ];
 
 /// Distinct words that are kept; a daemon has a few dozen.

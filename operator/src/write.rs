@@ -67,6 +67,18 @@ impl Error {
         }
     }
 
+    /// What the API server said when it understood and refused, such as a quota
+    /// or a policy; none for anything else.
+    pub fn refusal(&self) -> Option<&str> {
+        let Self::Api { source, .. } = self else { return None };
+        match &**source {
+            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
+                Some(&status.message)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the next look will do better by itself.
     pub const fn is_race(&self) -> bool {
         matches!(self, Self::Conflict { .. } | Self::Gone { .. })

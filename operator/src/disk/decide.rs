@@ -5,6 +5,7 @@ use suigen_crds::disk::{
     Attachment, DiskPhase, DiskSource, DiskStatus, ImageSource, Volume, VolumeState,
 };
 use suigen_crds::disk_class::{Backend, DiskClass};
+use suigen_crds::quantity::human;
 use suigen_crds::server_image::{Firmware, ImageFormat, ServerImage};
 
 use super::observe::Observed;
@@ -114,7 +115,8 @@ fn image_source(
             "ImageLargerThanDisk",
             format!(
                 "ServerImage {name:?} needs a disk of at least {}, this one has {}: create a larger Disk",
-                spec.minimum_disk, observed.disk.spec.size
+                human(spec.minimum_disk.get()),
+                human(observed.disk.spec.size.get())
             ),
         ));
     }

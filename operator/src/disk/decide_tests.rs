@@ -81,7 +81,7 @@ fn decide_what_cannot_be_resolved() {
     it.image = Some(Lookup::Missing);
     insta::assert_snapshot!(show(&it), @r#"Pending, unresolved, finalizer Keep: ServerImageNotFound: there is no ServerImage "tiny": create it, or use another"#);
     it.image = Some(image(json!({"spec": {"minimumDisk": "2Gi"}})));
-    insta::assert_snapshot!(show(&it), @r#"Failed, unresolved, stalled, finalizer Keep: ImageLargerThanDisk: ServerImage "tiny" needs a disk of at least 2Gi, this one has 1Gi: create a larger Disk"#);
+    insta::assert_snapshot!(show(&it), @r#"Failed, unresolved, stalled, finalizer Keep: ImageLargerThanDisk: ServerImage "tiny" needs a disk of at least 2 GiB, this one has 1 GiB: create a larger Disk"#);
     it.image = Some(image(json!({"spec": {"format": "Vhdx"}})));
     insta::assert_snapshot!(show(&it), @r#"Failed, unresolved, stalled, finalizer Keep: ServerImageNotUnderstood: format or firmware of ServerImage "tiny" is not known to this release: upgrade Suigen, or use another image"#);
 }

@@ -1,7 +1,7 @@
 //! Whether a hypervisor is ready. Pure.
 
 use jiff::Timestamp;
-use suigen_crds::condition::{Finding, Status, find};
+use suigen_crds::condition::{Finding, Status, find, is_true};
 
 use super::heartbeat::{Heartbeat, until};
 use super::observe::Observed;
@@ -19,7 +19,9 @@ pub struct Plan {
 /// Decides.
 pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
     let next = match observed.heartbeat {
-        Heartbeat::Until(then) => Outcome::Wait { reason: "Heartbeat", after: until(then, now) },
+        Heartbeat::Until(then) | Heartbeat::Doubtful { until: then, .. } => {
+            Outcome::Wait { reason: "Heartbeat", after: until(then, now) }
+        }
         Heartbeat::Never | Heartbeat::Lost(_) => Outcome::Done,
     };
     Plan { ready: ready(observed), next }
@@ -28,13 +30,21 @@ pub fn plan(observed: &Observed, now: Timestamp) -> Plan {
 fn ready(observed: &Observed) -> Finding {
     let conditions =
         observed.hypervisor.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    match (observed.heartbeat, find(conditions, "Qualified")) {
+    // What was ready stays so while there is doubt; what was not is not for doubt.
+    let heartbeat = match observed.heartbeat {
+        Heartbeat::Doubtful { until, .. } if is_true(conditions, "Ready") => {
+            Heartbeat::Until(until)
+        }
+        Heartbeat::Doubtful { last, .. } => Heartbeat::Lost(last),
+        other => other,
+    };
+    match (heartbeat, find(conditions, "Qualified")) {
         (Heartbeat::Never, _) => Finding::unknown(
             "Ready",
             "NeverHeardOf",
             "its node-daemon has not been heard of: see that its pod runs on the node",
         ),
-        (Heartbeat::Lost(at), _) => Finding::unknown(
+        (Heartbeat::Lost(at) | Heartbeat::Doubtful { last: at, .. }, _) => Finding::unknown(
             "Ready",
             "HeartbeatLost",
             format!(
@@ -84,6 +94,20 @@ mod tests {
             conclude(findings.into_iter().collect(), &[], Some(1), Timestamp::UNIX_EPOCH);
         hypervisor.status = Some(HypervisorStatus { conditions, ..HypervisorStatus::default() });
         Observed { hypervisor: Arc::new(hypervisor), heartbeat }
+    }
+
+    #[test]
+    fn decide_doubt_changes_nothing() {
+        let now = Timestamp::UNIX_EPOCH;
+        let doubtful =
+            Heartbeat::Doubtful { last: now, until: Timestamp::from_second(20).unwrap() };
+        let mut look = observed(doubtful, Some(Status::True));
+        assert_eq!(plan(&look, now).ready.reason, "HeartbeatLost", "not ready before");
+        let hypervisor = Arc::get_mut(&mut look.hypervisor).unwrap();
+        let ready = Finding::yes("Ready", "Qualified", "m");
+        let conditions = &mut hypervisor.status.as_mut().unwrap().conditions;
+        conditions.extend(conclude(vec![ready], &[], Some(1), now));
+        assert_eq!(plan(&look, now).ready.reason, "Qualified", "ready before");
     }
 
     #[test]

@@ -20,12 +20,25 @@ pub enum Heartbeat {
     Never,
     /// It is expected again by then.
     Until(Timestamp),
+    /// It is overdue, but this process has looked for too short a time to tell:
+    /// after an outage of the API server all heartbeats are old. It will know then.
+    Doubtful {
+        /// When it was heard of last.
+        last: Timestamp,
+        /// When it is lost unless heard of.
+        until: Timestamp,
+    },
     /// It was heard of last then, and is overdue.
     Lost(Timestamp),
 }
 
+/// How long an old heartbeat is not held against a daemon after this process
+/// began to look: two renewals.
+const GRACE: SignedDuration = SignedDuration::from_secs(20);
+
 #[derive(Debug, Clone)]
 struct Seen {
+    first: Timestamp,
     renewed: Option<Timestamp>,
     at: Timestamp,
     holds: SignedDuration,
@@ -46,21 +59,26 @@ impl Heartbeats {
             .and_then(|spec| spec.lease_duration_seconds)
             .map_or(DEFAULT_DURATION, |s| SignedDuration::from_secs(i64::from(s)));
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = match all.get(node) {
-            Some(before) if before.renewed == renewed => before.at,
-            Some(_) => now,
-            None => renewed.unwrap_or(Timestamp::UNIX_EPOCH).min(now),
+        let (first, at) = match all.get(node) {
+            Some(before) if before.renewed == renewed => (before.first, before.at),
+            Some(before) => (before.first, now),
+            None => (now, renewed.unwrap_or(Timestamp::UNIX_EPOCH).min(now)),
         };
-        all.insert(node.to_owned(), Seen { renewed, at, holds });
+        all.insert(node.to_owned(), Seen { first, renewed, at, holds });
     }
 
     /// Judges a daemon's heartbeat.
     pub fn of(&self, node: &str, now: Timestamp) -> Heartbeat {
         let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(seen) = all.get(node) else { return Heartbeat::Never };
-        match seen.at.checked_add(seen.holds) {
-            Ok(until) if until > now => Heartbeat::Until(until),
-            Ok(_) | Err(_) => Heartbeat::Lost(seen.at),
+        let after = |then: Timestamp, time| then.checked_add(time).unwrap_or(Timestamp::MAX);
+        let (until, grace) = (after(seen.at, seen.holds), after(seen.first, GRACE));
+        if until > now {
+            Heartbeat::Until(until)
+        } else if grace > now {
+            Heartbeat::Doubtful { last: seen.at, until: grace }
+        } else {
+            Heartbeat::Lost(seen.at)
         }
     }
 }
@@ -94,7 +112,9 @@ mod tests {
         let heartbeats = Heartbeats::default();
         assert_eq!(heartbeats.of("a", at(100)), Heartbeat::Never);
         heartbeats.see("a", &lease(50), at(100));
-        assert_eq!(heartbeats.of("a", at(100)), Heartbeat::Lost(at(50)));
+        let doubtful = Heartbeat::Doubtful { last: at(50), until: at(120) };
+        assert_eq!(heartbeats.of("a", at(100)), doubtful);
+        assert_eq!(heartbeats.of("a", at(120)), Heartbeat::Lost(at(50)));
         heartbeats.see("b", &lease(900), at(100));
         assert_eq!(heartbeats.of("b", at(100)), Heartbeat::Until(at(140)), "a clock ahead of ours");
     }

@@ -10,7 +10,7 @@ use rcgen::{CertificateSigningRequestParams, PublicKey, SanType};
 use serde::Serialize;
 
 use super::Shared;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, in_time};
 use super::token::{self, Caller};
 
 /// The service account of node-daemons, in Suigen's namespace.
@@ -40,7 +40,7 @@ pub async fn issue(
     request: String,
 ) -> Result<Json<Issued>, Refusal> {
     let issued = async {
-        let caller = token::review(&shared.client, &headers).await?;
+        let caller = in_time(token::review(&shared.client, &headers)).await?;
         let key = admit(&caller, &shared.namespace, &request)?;
         let names = vec![name_of_daemon(caller.node().unwrap_or_default())];
         let certificate = shared.authority.sign(names, &key).map_err(Refusal::Sign)?;

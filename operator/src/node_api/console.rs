@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::Shared;
 use super::daemon::{Console, Daemon, next_bytes};
-use super::refusal::Refusal;
+use super::refusal::{Refusal, in_time};
 use super::token;
 
 /// A silent console is kept alive through proxies by a ping this often; a peer
@@ -34,7 +34,7 @@ pub async fn serial(
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Refusal> {
     let opened = async {
-        let (daemon, uid) = admit(&shared, &headers, &namespace, &name).await?;
+        let (daemon, uid) = in_time(admit(&shared, &headers, &namespace, &name)).await?;
         let console = shared.daemons.console(&shared.authority, &daemon, &uid).await;
         console.map_err(|source| Refusal::Daemon { node: daemon.node, source })
     };
@@ -56,7 +56,7 @@ pub async fn serial_log(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let fetched = async {
-        let (daemon, uid) = admit(&shared, &headers, &namespace, &name).await?;
+        let (daemon, uid) = in_time(admit(&shared, &headers, &namespace, &name)).await?;
         let log = shared.daemons.serial_log(&shared.authority, &daemon, &uid).await;
         log.map_err(|source| Refusal::Daemon { node: daemon.node, source })
     };

@@ -1,5 +1,7 @@
 //! Answers that are not what was asked for.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -33,6 +35,9 @@ pub enum Refusal {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The API server takes too long.
+    #[error("no answer from the API server in time: try again")]
+    Slow,
     /// The node-daemon does not answer.
     #[error("reach the node-daemon of {node}")]
     Daemon {
@@ -45,6 +50,17 @@ pub enum Refusal {
     /// Signing failed.
     #[error("sign a certificate")]
     Sign(#[source] rcgen::Error),
+}
+
+/// Longest wait for the API server in one request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bounds what a request waits for the API server.
+///
+/// # Errors
+/// With what the work says, or that it took too long.
+pub async fn in_time<T>(work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(Refusal::Slow))
 }
 
 impl Refusal {
@@ -63,6 +79,7 @@ impl Refusal {
             Self::NotFound(_) => "NotFound",
             Self::NotNow(_) => "NotNow",
             Self::Api { .. } => "ApiServerRefused",
+            Self::Slow => "ApiServerSlow",
             Self::Daemon { .. } => "DaemonUnreachable",
             Self::Sign(_) => "SignFailed",
         }
@@ -75,7 +92,7 @@ impl Refusal {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::NotNow(_) => StatusCode::CONFLICT,
-            Self::Api { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Api { .. } | Self::Slow => StatusCode::SERVICE_UNAVAILABLE,
             Self::Daemon { .. } => StatusCode::BAD_GATEWAY,
             Self::Sign(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -17,6 +17,7 @@ use crate::placement::fleet::amounts_of;
 use crate::placement::{Amounts, Demand, place};
 use crate::virtual_server::status::{self, Words};
 use crate::watch::lookup::Lookup;
+use crate::write;
 
 /// Everything that is to be done and said, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +99,17 @@ pub fn plan(observed: &Observed) -> Plan {
         Deletion::Wanted => leave(observed),
         Deletion::No => live(observed),
     }
+}
+
+/// What is said when the API server refused a step, such as a Disk beyond the
+/// namespace's quota; none when there is nothing that a person could do.
+pub fn refused(observed: &Observed, error: &write::Error) -> Option<Plan> {
+    let said = error.refusal()?;
+    let held = observed.deletion != Deletion::No || !is_free(observed.server.status.as_ref());
+    let problem = Problem::new("ApiServerRefused", format!("{error}: {said}"));
+    let mut plan = nothing(observed, State::Unplaced(Why::Waits(problem)));
+    plan.words.progress = false;
+    (!held).then_some(plan)
 }
 
 fn nothing(observed: &Observed, state: State) -> Plan {

@@ -100,6 +100,9 @@ fn decide_what_stands_in_the_way() {
     insta::assert_snapshot!(decided(json!({}), Some(disk(deleted()))), @r#"Failed: DiskIsBeingDeleted: Disk "web-root" is being deleted: use another"#);
     let by_name = json!({"spec": {"disks": [{"name": "root", "diskName": "data"}]}});
     insta::assert_snapshot!(decided(by_name, None), @r#"Pending: DiskNotFound: there is no Disk "data" in this namespace: create it"#);
+    let mut twice = observed(server(json!({})), Some(disk(json!({}))));
+    twice.disks.push(twice.disks[0].clone());
+    insta::assert_snapshot!(show(&plan(&twice)), @r#"Failed: DiskNamedTwice: Disk "web-root" is named twice: name each disk once"#);
     let future = json!({"spec": {"powerState": "Hibernated"}});
     insta::assert_snapshot!(decided(future, Some(disk(json!({})))), @"Failed: PowerStateNotUnderstood: powerState has a value that this release does not know: upgrade Suigen, or use another");
     let off = json!({"spec": {"powerState": "PoweredOff"}});
@@ -219,4 +222,19 @@ fn decide_deletion_waits_for_the_holder_then_clears() {
     let mut behind = observed(server(released), Some(disk(given(1, "Ready"))));
     behind.behind = true;
     assert_eq!(plan(&behind).finalizer, Finalizer::Keep, "own writes are waited for");
+}
+
+#[test]
+fn decide_a_refusal_of_the_api_server_is_said_where_a_person_looks() {
+    let answer = |code, message: &str| {
+        let mut status = kube::core::Status::failure(message, "Forbidden");
+        status.code = code;
+        write::Error::of("create", "acme/web-root".into(), kube::Error::Api(Box::new(status)))
+    };
+    let look = observed(server(json!({})), None);
+    let quota = refused(&look, &answer(403, "exceeded quota: disks")).unwrap();
+    insta::assert_snapshot!(show(&quota), @"Pending: ApiServerRefused: create acme/web-root: exceeded quota: disks");
+    assert!(refused(&look, &answer(500, "etcd is slow")).is_none(), "tried again, silently");
+    let held = observed(server(placed(1)), Some(disk(given(1, "Ready"))));
+    assert!(refused(&held, &answer(403, "no")).is_none(), "its daemon's words count");
 }

@@ -52,6 +52,18 @@ pub fn missing(observed: &Observed) -> Vec<NewDisk> {
 
 /// The first thing about a disk that keeps the server from being placed.
 pub fn hurdle(observed: &Observed, uid: &Uid) -> Option<Hurdle> {
+    let twice = |(index, wanted): (usize, &Wanted)| {
+        let again = observed.disks[..index].iter().any(|other| other.name == wanted.name);
+        again.then(|| {
+            let message = format!("Disk {:?} is named twice: name each disk once", wanted.name);
+            Hurdle::Blocked(Problem::new("DiskNamedTwice", message))
+        })
+    };
+    let named_twice = observed.disks.iter().enumerate().find_map(twice);
+    named_twice.or_else(|| first_hurdle(observed, uid))
+}
+
+fn first_hurdle(observed: &Observed, uid: &Uid) -> Option<Hurdle> {
     observed.disks.iter().find_map(|wanted| hurdle_of(observed, uid, wanted))
 }
 
@@ -126,7 +138,10 @@ fn unusable(name: &str, disk: &Disk) -> Option<Hurdle> {
         status.is_some_and(|status| suigen_crds::condition::is_true(&status.conditions, "Stalled"));
     let problem = match ready {
         None => Problem::passing("DiskNotResolved", format!("Disk {name:?} is being looked at")),
-        Some(said) => Problem::new("DiskNotReady", format!("Disk {name:?}: {}", said.message)),
+        Some(said) => Problem::new(
+            word(Some(&said.reason), "DiskNotReady"),
+            format!("Disk {name:?}: {}", said.message),
+        ),
     };
     Some(if stalled { Hurdle::Blocked(problem) } else { Hurdle::Waits(problem) })
 }

@@ -48,6 +48,14 @@ pub async fn reconcile(
         (observed, plan)
     };
     ctx.wake.waits_for_room(&observed.server, plan.waits_for_room());
-    let applied = apply::carry_out(&observed, &plan, &ctx).await?; // I/O: finalizer, disks, placement
-    status::write(&applied, &plan, now, &ctx).await // what people read
+    match apply::carry_out(&observed, &plan, &ctx).await {
+        // I/O: finalizer, disks, placement; then what people read
+        Ok(applied) => status::write(&applied, &plan, now, &ctx).await,
+        Err(error) => {
+            if let Some(plan) = decide::refused(&observed, &error) {
+                status::write(&observed.server, &plan, now, &ctx).await?;
+            }
+            Err(error)
+        }
+    }
 }

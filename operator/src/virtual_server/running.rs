@@ -7,7 +7,7 @@ use super::disks::Hurdle;
 use super::observe::{Host, Observed};
 use super::state::word_of_holder;
 use super::status::{Reached, wants_on};
-use crate::reasons;
+use crate::reasons::{self, PERSON_MUST_ACT};
 
 /// What is said about running.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub fn run(observed: &Observed, placement: &Placement, hurdle: Option<&Hurdle>) 
     let status = observed.status();
     match word_of_holder(placement, status.runtime.as_ref()) {
         None => not_yet(node.as_str(), hurdle),
-        Some(word) => said(on, word, hurdle),
+        Some(word) => said(observed, on, word, hurdle),
     }
 }
 
@@ -71,7 +71,7 @@ fn not_yet(node: &str, hurdle: Option<&Hurdle>) -> Run {
     }
 }
 
-fn said(on: bool, word: &Runtime, hurdle: Option<&Hurdle>) -> Run {
+fn said(observed: &Observed, on: bool, word: &Runtime, hurdle: Option<&Hurdle>) -> Run {
     let node = word.node_name.as_str();
     let message = |fallback: String| word.message.clone().unwrap_or(fallback);
     let reason = |fallback| reasons::word(word.reason.as_deref(), fallback);
@@ -88,7 +88,7 @@ fn said(on: bool, word: &Runtime, hurdle: Option<&Hurdle>) -> Run {
         }
         (RuntimeState::Stopped | RuntimeState::Preparing | RuntimeState::Down, false)
         | (RuntimeState::Refused | RuntimeState::Released, false) => {
-            let said = no("PoweredOff", "it is off, as desired".into());
+            let said = no("Stopped", "it is off, as desired".into());
             Run::is(ServerPhase::Stopped, said, Reached::Yes)
         }
         (RuntimeState::Preparing, true) => match hurdle {
@@ -97,6 +97,13 @@ fn said(on: bool, word: &Runtime, hurdle: Option<&Hurdle>) -> Run {
             }
             Some(_) => not_yet(node, hurdle),
         },
+        (RuntimeState::Stopped, true) if reason("Starting") == "GuestPoweredOff" => {
+            let text = format!(
+                "the guest powered itself off, and restartPolicy is {:?}: power it off and on to start it again",
+                observed.server.spec.restart_policy
+            );
+            Run::is(ServerPhase::Stopped, no("GuestPoweredOff", text), Reached::Stuck)
+        }
         (RuntimeState::Starting | RuntimeState::Stopped, true) => {
             Run::passing(ServerPhase::Starting, no("Starting", format!("{node} starts it")))
         }
@@ -105,8 +112,10 @@ fn said(on: bool, word: &Runtime, hurdle: Option<&Hurdle>) -> Run {
             Run::is(ServerPhase::Failed, said, Reached::NotYet)
         }
         (RuntimeState::Down, true) => {
-            let said = no(reason("GuestDown"), message(format!("its QEMU ended on {node}")));
-            Run::is(ServerPhase::Failed, said, Reached::NotYet)
+            let why = reason("GuestDown");
+            let said = no(why, message(format!("its QEMU ended on {node}")));
+            let act = PERSON_MUST_ACT.contains(&why);
+            Run::is(ServerPhase::Failed, said, if act { Reached::Stuck } else { Reached::NotYet })
         }
         (RuntimeState::Refused | RuntimeState::Released, true) => {
             let said = no(reason("Refused"), message(format!("{node} gave it up")));

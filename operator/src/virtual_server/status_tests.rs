@@ -117,3 +117,14 @@ fn an_older_word_of_the_holder_is_not_believed() {
         observed(server(all([placed(2), said(1, "Running")])), Some(disk(given(2, "Ready"))));
     assert_eq!(plan(&look).words.phase, ServerPhase::Preparing);
 }
+
+#[test]
+fn a_guest_that_powered_itself_off_stays_down_and_says_what_to_do() {
+    let off = json!({"status": {"runtime": {"reason": "GuestPoweredOff"}}});
+    let never = json!({"spec": {"restartPolicy": "Never"}});
+    let with = all([placed(1), said(1, "Stopped"), off, never]);
+    let words = plan(&observed(server(with), Some(disk(given(1, "Ready"))))).words;
+    let running = words.findings.iter().find(|finding| finding.type_ == "Running").unwrap();
+    assert_eq!((words.phase, running.reason), (ServerPhase::Stopped, "GuestPoweredOff"));
+    assert!(running.message.contains("Never"), "{}", running.message);
+}
