@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::TryLockError;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use suigen_crds::disk::ImageSource;
@@ -163,11 +163,16 @@ fn present(paths: &Paths, source: &ImageSource) -> Result<Option<Image>, ImageEr
     if image.format != format(source)? || !paths.image(&source.sha256).exists() {
         return Ok(None);
     }
-    let now = SystemTime::now();
-    File::open(&record)
-        .and_then(|file| file.set_modified(now))
-        .map_err(io_error("touch", &record))?;
+    touch(&record).map_err(io_error("touch", &record))?;
     Ok(Some(image))
+}
+
+/// Sets the time of last modification to the kernel's now.
+fn touch(path: &Path) -> io::Result<()> {
+    use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+    let time = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps { last_access: time(UTIME_OMIT), last_modification: time(UTIME_NOW) };
+    Ok(rustix::fs::futimens(File::open(path)?, &times)?)
 }
 
 fn fetch(
@@ -282,6 +287,3 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Imag
     let path = path.to_owned();
     move |source| ImageError::Io { action, path, source }
 }
-
-#[cfg(test)]
-mod tests;

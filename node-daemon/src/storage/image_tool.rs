@@ -66,9 +66,12 @@ pub struct ImageTool {
 }
 
 impl ImageTool {
-    /// The tool of the bundle with that digest.
+    /// The tool of the bundle with that digest, for the one daemon of these
+    /// paths: what calls of an earlier one left is removed.
     #[must_use]
     pub fn new(paths: Paths, bundle: impl Into<String>) -> Self {
+        // What cannot be removed is in nobody's way.
+        let _ = fs::remove_dir_all(paths.scratch());
         Self { paths, bundle: bundle.into(), locks: Arc::default() }
     }
 

@@ -159,6 +159,7 @@ pub fn exists(paths: &Paths, disk: &Uid) -> bool {
 /// When the node does not obey.
 pub fn erase(paths: &Paths, disk: &Uid) -> Result<(), VolumeError> {
     let (dir, going) = (paths.volume_dir(disk), aside(paths, disk, "erased"));
+    remove_tree(&going)?;
     match fs::rename(&dir, &going) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(io_error("rename", &dir)(error));

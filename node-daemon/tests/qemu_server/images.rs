@@ -114,7 +114,10 @@ fn qemu_an_image_is_fetched_once_by_all_and_removed_when_unused() {
     volume::erase(&shop.paths, &uid(9)).unwrap();
     let hour = Duration::from_secs(3600);
     assert_eq!(image::collect(&shop.tool, hour).unwrap(), [], "asked for lately");
-    assert_eq!(image::collect(&shop.tool, Duration::ZERO).unwrap(), [good.sha256.clone()]);
+    assert_eq!(
+        image::collect(&shop.tool, Duration::ZERO).unwrap(),
+        std::slice::from_ref(&good.sha256)
+    );
     assert!(!shop.paths.image(&good.sha256).exists());
 }
 

@@ -26,7 +26,7 @@ async fn event(events: &mut Receiver<Event>, wanted: impl Fn(&Event) -> bool) {
         }
         panic!("the connection ended");
     };
-    tokio::time::timeout(PATIENCE, next).await.expect("an event");
+    tokio::time::timeout(PATIENCE, next).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

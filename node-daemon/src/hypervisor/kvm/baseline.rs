@@ -9,6 +9,9 @@ use super::{Failure, ioctl};
 /// (Intel SDM volume 2, CPUID; x86-64 psABI, micro-architecture levels.)
 const LEAF_1_ECX: [(&str, u32); 6] =
     [("sse3", 0), ("ssse3", 9), ("cx16", 13), ("sse4.1", 19), ("sse4.2", 20), ("popcnt", 23)];
+/// What every 64-bit CPU has, as far as a server's has it: leaf 1, EDX, without
+/// extensions of virtual-8086 mode (bit 1).
+const LEAF_1_EDX: u32 = 0x078b_fbfd;
 /// Leaf 0x8000_0001, ECX.
 const EXTENDED_ECX: [(&str, u32); 1] = [("lahf_lm", 0)];
 /// Leaf 0x8000_0001, EDX.
@@ -39,7 +42,8 @@ fn missing(basic: (u32, u32), extended: (u32, u32)) -> Vec<&'static str> {
     let lacks = |(register, bits): (u32, &'static [(&'static str, u32)])| {
         bits.iter().filter(move |(_, bit)| register & (1 << bit) == 0).map(|(name, _)| *name)
     };
-    wanted.into_iter().flat_map(lacks).collect()
+    let basic_lacking = (basic.1 & LEAF_1_EDX != LEAF_1_EDX).then_some("basic features");
+    basic_lacking.into_iter().chain(wanted.into_iter().flat_map(lacks)).collect()
 }
 
 #[cfg(test)]
@@ -48,7 +52,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        assert_eq!(missing((u32::MAX, 0), (u32::MAX, u32::MAX)), Vec::<&str>::new());
-        assert_eq!(missing((!(1 << 23), 0), (u32::MAX, !(1 << 20))), ["popcnt", "nx"]);
+        let all = u32::MAX;
+        assert_eq!(missing((all, LEAF_1_EDX), (all, all)), Vec::<&str>::new());
+        assert_eq!(missing((!(1 << 23), all), (all, !(1 << 20))), ["popcnt", "nx"]);
+        assert_eq!(missing((all, 0), (all, all)), ["basic features"]);
     }
 }

@@ -230,12 +230,17 @@ fn bypasses_page_cache(path: &Path) -> bool {
     open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECT, Mode::empty()).is_ok()
 }
 
-/// Weight follows the floor: when all are busy each has at least its own share.
+/// Shares are dealt among neighbours, so they belong to the server's cgroup,
+/// and protection holds only as far as all cgroups above grant it.
 fn confine(cgroup: &Cgroup, paths: &Paths, launch: &Launch) -> Result<(), CgroupError> {
     cgroup.create(paths.cgroup())?;
+    let server = Cgroup::at(paths.server_cgroup(&launch.server));
     let weight = (launch.cpu_floor_millis / 10).clamp(1, 10_000);
-    cgroup.set("cpu.weight", &weight.to_string())?;
-    cgroup.set("memory.min", &launch.memory_bytes.max(0).to_string())?;
+    server.set("cpu.weight", &weight.to_string())?;
+    let memory = launch.memory_bytes.max(0).to_string();
+    Cgroup::at(paths.cgroup()).set("memory.min", "max")?;
+    server.set("memory.min", &memory)?;
+    cgroup.set("memory.min", &memory)?;
     Ok(())
 }
 
