@@ -81,11 +81,13 @@ fn kernel_drift_is_put_right_within_seconds_and_guests_talk_on() {
     let (mut a, mut b) = (lab.a.guest(tenant.port_a()), lab.b.guest(tenant.port_b()));
     ping(&mut a, &mut b, b"before");
     let desired = lab.a.desired(vec![tenant.on_a.clone()]);
-    let (_feed, wanted) = tokio::sync::watch::channel(desired.clone());
+    let (feed, wanted) = tokio::sync::watch::channel(desired.clone());
     let (reports, _) = tokio::sync::watch::channel(Ok(Report::default()));
     let stop = CancellationToken::new();
     let (plane, stopped) = (lab.a.plane.clone(), stop.clone());
     let daemon = lab.a.runtime.spawn(async move { plane.run(wanted, reports, stopped).await });
+    // As when the API server is away: nobody says anything new.
+    drop(feed);
     for damage in [
         "ip link delete sg-5001",
         "bridge fdb delete 02:00:00:00:00:0b dev sx-5001 self",
