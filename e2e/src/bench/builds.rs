@@ -71,8 +71,9 @@ mod tests {
             Ok(fs::write(out.join("file"), vec![1; 10_000])?)
         });
         let lock = fs::File::options().write(true).open(slow.unwrap().with_extension("lock"));
-        let earlier = std::time::SystemTime::now() - std::time::Duration::from_secs(70);
-        lock.unwrap().set_modified(earlier).unwrap();
+        let lock = lock.unwrap();
+        let made = lock.metadata().unwrap().modified().unwrap();
+        lock.set_modified(made - std::time::Duration::from_secs(70)).unwrap();
         cache.ensure("quick", &Key::new("quick 1"), |_| Ok(())).unwrap();
         fs::create_dir(dir.path().join("lab")).unwrap();
         let builds = of_cache(&cache).unwrap();

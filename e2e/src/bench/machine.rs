@@ -9,6 +9,9 @@ use crate::cluster::Cluster;
 use crate::command::output;
 use crate::{scenario, source_root};
 
+/// Suigen and Kubernetes idle below this load average.
+const BUSY: f64 = 1.0;
+
 /// The machine and the source, as a table names them.
 pub fn describe(cluster: &Cluster) -> Result<Vec<(&'static str, String)>> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -24,9 +27,20 @@ pub fn describe(cluster: &Cluster) -> Result<Vec<(&'static str, String)>> {
         ("kernel", kernel.release().to_string_lossy().into_owned()),
         ("guests run by", scenario::field(cluster, hypervisor, "{.status.acceleration}")?),
         ("QEMU", scenario::field(cluster, hypervisor, "{.status.bundles[0].qemuVersion}")?),
+        ("load while the system was idle", load()),
         ("nodes", cluster.lab()?.nodes()?.len().to_string()),
         ("commit", commit()?),
     ])
+}
+
+/// What else the machine did: on an idle one the average is near 0.
+fn load() -> String {
+    let averages = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let minute = averages.split(' ').next().unwrap_or_default().to_owned();
+    if minute.parse::<f64>().is_ok_and(|load| load >= BUSY) {
+        println!("note: the machine is busy with other things (load {minute}): times will be long");
+    }
+    minute
 }
 
 /// The value of the first line that begins with a key.

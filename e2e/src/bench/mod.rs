@@ -72,6 +72,7 @@ pub fn run(options: &Options) -> Result<()> {
     step("wait until the system is at rest", || quiet::settle(&audit))?;
     let idle_time = Duration::from_secs(options.idle_seconds);
     let bare = step("watch it idle, without servers", || quiet::idle(&mut audit, idle_time))?;
+    let machine = machine::describe(&cluster)?;
     let empty = memory::of_system(&cluster)?;
     let mut scales = Vec::new();
     for &count in &options.servers {
@@ -79,7 +80,6 @@ pub fn run(options: &Options) -> Result<()> {
         let with = scale::With { cluster: &cluster, cache: &cache, tiny: &tiny, idle_time };
         scales.push(scale::measure(&with, &mut audit, count, count == most)?);
     }
-    let machine = machine::describe(&cluster)?;
     let after = memory::of_system(&cluster)?;
     let report = Report { machine, spans, builds, bare, idle_time, empty, after, scales };
     println!("\n{}", report.results());

@@ -1,6 +1,8 @@
 //! The results, as a terminal and docs/benchmarks.md show them.
 
 mod scale;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
