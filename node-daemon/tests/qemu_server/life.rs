@@ -55,6 +55,10 @@ async fn qemu_a_server_starts_is_adopted_powers_off_and_leaves_nothing() {
     let again = process::launch(&shop.paths, &shop.launch(&server, 1, &disk)).unwrap_err();
     assert_eq!(again.reason(), "AlreadyRunning");
 
+    let beyond = beyond_guest_memory(process.pid());
+    println!("{} MiB beyond the guest's memory", beyond >> 20);
+    assert!(beyond <= 80 << 20, "a server is counted with 80 MiB more: {beyond}");
+
     let mut console = UnixStream::connect(shop.paths.serial_socket(&server, 1)).unwrap();
     wait_for("the prompt", || logs::tail(&log, 1 << 16).contains("tiny# "));
     writeln!(console, "poweroff -f").unwrap();
@@ -109,4 +113,17 @@ async fn qemu_uefi_keeps_its_variables_and_a_killed_server_starts_again() {
 
 async fn event_stream_ends(events: &mut Receiver<Event>) {
     while events.recv().await.is_some() {}
+}
+
+/// Memory of a process without what backs its guest's, in bytes.
+fn beyond_guest_memory(pid: i32) -> u64 {
+    let (mut total, mut counted) = (0, true);
+    for line in fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap().lines() {
+        if line.starts_with(|c: char| c.is_ascii_hexdigit()) && line.contains('-') {
+            counted = !line.contains("memfd:memory-backend-memfd");
+        } else if let Some(size) = line.strip_prefix("Pss:").filter(|_| counted) {
+            total += size.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+        }
+    }
+    total
 }

@@ -32,7 +32,7 @@ const DISK_PORTS: usize = 0x10;
 /// Translated code that software emulation keeps, in MiB, so that QEMU stays
 /// within the 80 MiB beyond the guest's memory that each server is counted
 /// with. QEMU's own default is an eighth of the guest's memory, up to 1 GiB.
-const TRANSLATED_CODE_MIB: u32 = 32;
+const TRANSLATED_CODE_MIB: u32 = 24;
 
 /// What executes the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
