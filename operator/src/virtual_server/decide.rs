@@ -1,21 +1,24 @@
 //! What a server comes to. Pure: [`plan`] leaves no choice open.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use suigen_crds::disk::{Attachment, ReclaimPolicy};
+use kube::ResourceExt;
+use suigen_crds::disk::{Attachment, Disk, ReclaimPolicy};
 use suigen_crds::ident::{Epoch, NodeName, Uid};
 use suigen_crds::right::{is_free, next_epoch};
 use suigen_crds::server_class::{ResourceType, ServerClass};
-use suigen_crds::virtual_server::{Placement, PowerState, ResolvedClass};
+use suigen_crds::virtual_server::{PlacedDisk, Placement, PowerState, ResolvedClass};
 
 use super::disks::{self, Hurdle, NewDisk};
 use super::observe::{MADE_FOR, Observed};
 use super::state::{Problem, State, Why, only_refused};
+use super::words::{Words, words};
 use crate::finalizer::{Deletion, Finalizer, is_held};
 use crate::outcome::Outcome;
 use crate::placement::fleet::amounts_of;
 use crate::placement::{Amounts, Demand, place};
-use crate::virtual_server::status::{self, Words};
+
 use crate::watch::lookup::Lookup;
 use crate::write;
 
@@ -121,7 +124,7 @@ fn nothing(observed: &Observed, state: State) -> Plan {
         detach: Vec::new(),
         unpin: Vec::new(),
         delete: Vec::new(),
-        words: status::words(observed, &state),
+        words: words(observed, &state),
         state,
     }
 }
@@ -142,18 +145,16 @@ fn leave(observed: &Observed) -> Plan {
 /// if they are to go with it, lets go.
 fn clear(observed: &Observed) -> Plan {
     let uid = observed.server.metadata.uid.as_deref().unwrap_or_default();
-    let name =
-        |disk: &std::sync::Arc<suigen_crds::disk::Disk>| kube::ResourceExt::name_any(&**disk);
-    let attached = |disk: &&std::sync::Arc<suigen_crds::disk::Disk>| {
+    let attached = |disk: &&Arc<Disk>| {
         let attachment = disk.status.as_ref().and_then(|status| status.attachment.as_ref());
         attachment.is_some_and(|attachment| attachment.server_uid.as_str() == uid)
     };
-    let goes = |disk: &&std::sync::Arc<suigen_crds::disk::Disk>| {
-        let made_for = kube::ResourceExt::annotations(&***disk).get(MADE_FOR);
-        made_for.is_some_and(|made_for| made_for == uid)
+    let goes = |disk: &&Arc<Disk>| {
+        disk.annotations().get(MADE_FOR).is_some_and(|made_for| made_for == uid)
             && disk.spec.reclaim_policy == ReclaimPolicy::Delete
             && disk.metadata.deletion_timestamp.is_none()
     };
+    let name = |disk: &Arc<Disk>| disk.name_any();
     Plan {
         finalizer: Finalizer::Lift,
         detach: observed.held.iter().filter(attached).map(name).collect(),
@@ -282,7 +283,7 @@ fn resolve(name: &str, class: &ServerClass) -> Result<ResolvedClass, Why> {
 /// Disks of a placement that are not yet given to its server under its epoch,
 /// and that nobody else has.
 fn attachments(observed: &Observed, uid: &Uid, placement: &Placement) -> Vec<Attach> {
-    let one = |placed: &suigen_crds::virtual_server::PlacedDisk| {
+    let one = |placed: &PlacedDisk| {
         let wanted = observed.disks.iter().find(|wanted| wanted.name == placed.disk_name)?;
         let disk = wanted.disk.found()?;
         let status = disk.status.clone().unwrap_or_default();
@@ -296,7 +297,7 @@ fn attachments(observed: &Observed, uid: &Uid, placement: &Placement) -> Vec<Att
             disk: placed.disk_name.clone(),
             node: placement.node_name.clone(),
             attachment: Attachment {
-                server_name: kube::ResourceExt::name_any(&*observed.server),
+                server_name: observed.server.name_any(),
                 server_uid: uid.clone(),
                 server_epoch: placement.epoch,
                 attach_epoch: status.attach_epoch.map_or(Epoch::FIRST, Epoch::next),

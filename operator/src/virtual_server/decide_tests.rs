@@ -1,11 +1,9 @@
 //! Scenarios: what is there, and what is to be done and said about it.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use suigen_crds::disk::Disk;
 
 use super::*;
 use crate::fixtures::{all, class, deleted, disk, given, observed, placed, said, server};

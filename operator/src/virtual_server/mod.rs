@@ -16,7 +16,8 @@ pub mod disks;
 pub mod observe;
 mod running;
 pub mod state;
-pub mod status;
+mod status;
+mod words;
 
 use std::sync::Arc;
 

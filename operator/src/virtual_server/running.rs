@@ -6,7 +6,7 @@ use suigen_crds::virtual_server::{Placement, Runtime, RuntimeState, ServerPhase}
 use super::disks::Hurdle;
 use super::observe::{Host, Observed};
 use super::state::word_of_holder;
-use super::status::{Reached, wants_on};
+use super::words::{Reached, wants_on};
 use crate::reasons::{self, PERSON_MUST_ACT};
 
 /// What is said about running.

@@ -1,7 +1,8 @@
 //! Rules that every answer keeps, over all that a server can come to.
 
+use jiff::Timestamp;
 use serde_json::json;
-use suigen_crds::condition::{Status, find, is_true};
+use suigen_crds::condition::{Status, conclude, find, is_true};
 
 use super::*;
 use crate::finalizer::Deletion;
