@@ -1,5 +1,6 @@
 //! What somebody changes is put right; where nothing changed, nothing is sent.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use suigen_node_daemon::network::Desired;
@@ -164,10 +165,20 @@ fn kernel_teardown_leaves_nothing() {
     lab.a.in_host("ip link add again type vxlan id 5001 dstport 4789 && ip link del again");
 }
 
+/// Gives the namespace up, also when the test fails.
+struct Unbound(PathBuf);
+
+impl Drop for Unbound {
+    fn drop(&mut self) {
+        let _ = Namespace::unbind(&self.0);
+    }
+}
+
 #[test]
 fn kernel_the_namespace_is_found_again_and_can_be_given_up() {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join("suigen");
+    let _guard = Unbound(path.clone());
     let first = Namespace::ensure(&path).unwrap();
     crate::lab::shell(&first, "ip link add mark type bridge");
     drop(first);
