@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::DynamicObject;
 use kube::runtime::events::Recorder;
@@ -11,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::events::{self, Announcement};
 use crate::hypervisor::heartbeat::Heartbeats;
-use crate::memory::{Patience, Refusals, Written};
+use crate::memory::{Created, Patience, Refusals, Written};
 use crate::metrics::Metrics;
 use crate::placement::ledger::Ledger;
 use crate::watch::Stores;
@@ -32,6 +33,8 @@ pub struct Context {
     pub ledger: Mutex<Ledger>,
     /// Own writes that a store must show before it is believed.
     pub written: Written,
+    /// Disks that were made and that the store does not show yet.
+    pub created: Created,
     /// Status writes that are put off for a moment.
     pub patience: Patience,
     /// Hypervisors that refused a server lately.
@@ -83,19 +86,22 @@ impl Context {
         Ok(crd.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
     }
 
-    /// Publishes what is to be said about an object. Loss is counted, not
-    /// retried: conditions say the same.
-    pub async fn announce(
-        &self,
-        about: &k8s_openapi::api::core::v1::ObjectReference,
-        said: Vec<Announcement>,
-    ) {
-        for announcement in said {
-            if let Err(error) = self.recorder.publish(&announcement.event(), about).await {
-                self.metrics.events_lost.inc();
-                tracing::debug!(%error, reason = announcement.reason, "publish an event");
-            }
+    /// Publishes what is to be said about an object, and waits for none of it:
+    /// a slow event would hold up the next look. Loss is counted, not retried,
+    /// because conditions say the same.
+    pub fn announce(&self, about: ObjectReference, said: Vec<Announcement>) {
+        if said.is_empty() {
+            return;
         }
+        let (recorder, metrics) = (self.recorder.clone(), self.metrics.clone());
+        self.errands.spawn(async move {
+            for announcement in said {
+                if let Err(error) = recorder.publish(&announcement.event(), &about).await {
+                    metrics.events_lost.inc();
+                    tracing::debug!(%error, reason = announcement.reason, "publish an event");
+                }
+            }
+        });
     }
 
     /// Says on an object that cannot be read that it cannot be read.

@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::chain::Chain;
 use crate::context::{Context, MANAGER};
 use crate::hypervisor::heartbeat::Heartbeats;
-use crate::memory::{Patience, Refusals, Written};
+use crate::memory::{Created, Patience, Refusals, Written};
 use crate::metrics::{Metrics, count};
 use crate::outcome::Outcome;
 use crate::watch::Stores;
@@ -81,6 +81,7 @@ pub async fn run(
         wake,
         ledger: Default::default(),
         written: Written::default(),
+        created: Created::default(),
         patience: Patience::default(),
         refusals: Refusals::default(),
         heartbeats: Heartbeats::default(),
@@ -216,11 +217,12 @@ async fn work<K, F>(
             tracing::debug!(kind, %error, "lost a race");
             return Action::requeue(Duration::from_secs(1));
         }
-        match error.refusal() {
-            Some(said) => tracing::warn!(kind, %error, said, "refused by the API server"),
-            None => tracing::warn!(kind, error = %Chain(error), "look"),
+        if let Some(said) = error.refusal() {
+            tracing::warn!(kind, %error, said, "refused by the API server");
+            return Action::requeue(Duration::from_secs(5));
         }
-        Action::requeue(Duration::from_secs(5))
+        tracing::warn!(kind, error = %Chain(error), "look");
+        Action::requeue(Duration::from_secs(2))
     };
     let queue = queue.map(Ok::<_, Infallible>).take_until(stop.cancelled_owned());
     let config = Config::default().concurrency(CONCURRENCY);

@@ -81,7 +81,7 @@ pub async fn unreadable(ctx: &Context, kind: &'static str, raw: &DynamicObject, 
     let resource = ApiResource::erase::<VirtualServer>(&());
     let reference = raw.object_ref(&ApiResource { kind: kind.into(), ..resource.clone() });
     let said = Announcement { warning: true, reason: "Unreadable".into(), note: message.clone() };
-    ctx.announce(&reference, vec![said]).await;
+    ctx.announce(reference, vec![said]);
     if kind == "VirtualServer"
         && let Err(error) = mark(ctx, raw, &resource, message).await
     {

@@ -58,6 +58,32 @@ fn version(meta: &ObjectMeta) -> Option<u64> {
     meta.resource_version.as_deref()?.parse().ok()
 }
 
+/// Objects that were made, by namespace and name, until a store shows them: a
+/// store that does not is no reason to make them again.
+#[derive(Debug, Default)]
+pub struct Created {
+    at: Mutex<HashMap<(String, String), Timestamp>>,
+}
+
+/// How long a store may take to show an object; after that it is asked for anew.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_secs(10);
+
+impl Created {
+    /// Notes an object that was made.
+    pub fn note(&self, namespace: &str, name: &str, now: Timestamp) {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.retain(|_, made| now.duration_since(*made) < SHOWN_WITHIN);
+        at.insert((namespace.to_owned(), name.to_owned()), now);
+    }
+
+    /// Whether an object that a store does not show was made just now.
+    pub fn is_awaited(&self, namespace: &str, name: &str, now: Timestamp) -> bool {
+        let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.get(&(namespace.to_owned(), name.to_owned()))
+            .is_some_and(|made| now.duration_since(*made) < SHOWN_WITHIN)
+    }
+}
+
 /// Since when a status write is put off, because it says only that work goes
 /// on and will soon be overtaken.
 #[derive(Debug, Default)]
@@ -66,7 +92,7 @@ pub struct Patience {
 }
 
 /// For how long such a write is put off.
-pub const PATIENCE: SignedDuration = SignedDuration::from_millis(700);
+pub const PATIENCE: SignedDuration = SignedDuration::from_millis(1500);
 
 impl Patience {
     /// How much longer to wait; none when the time is over.
@@ -173,12 +199,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_is_awaited_for_a_while() {
+        let created = Created::default();
+        assert!(!created.is_awaited("acme", "web-root", at(0)));
+        created.note("acme", "web-root", at(0));
+        assert!(created.is_awaited("acme", "web-root", at(9)));
+        assert!(!created.is_awaited("acme", "web-root", at(10)));
+        created.note("acme", "other", at(20));
+        assert!(!created.is_awaited("acme", "web-root", at(1)), "kept no longer than of use");
+    }
+
+    #[test]
     fn patience_ends_whatever_comes_in_between() {
         let patience = Patience::default();
         assert!(patience.left("u", at(0)).is_some());
-        assert!(patience.left("u", at(1)).is_none());
+        assert!(patience.left("u", at(1)).is_some());
+        assert!(patience.left("u", at(2)).is_none());
         patience.forget("u");
-        assert!(patience.left("u", at(2)).is_some());
+        assert!(patience.left("u", at(3)).is_some());
     }
 
     #[test]

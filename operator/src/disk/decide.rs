@@ -175,19 +175,13 @@ fn blocked(reason: &'static str, message: String) -> Box<Said> {
 }
 
 fn alive(observed: &Observed, stored: &DiskStatus) -> Said {
-    match (&stored.volume, &stored.attachment) {
-        (None, None) => Said {
-            progress: true,
-            ..*pending(
-                "WaitsForServer",
-                "it is made where the first server that uses it is placed".to_owned(),
-            )
-        },
-        (None, Some(attachment)) => {
-            creating(format!("it is about to be made for server {}", attachment.server_name))
-        }
-        (Some(volume), attachment) => made(observed, volume, attachment.as_ref()),
-    }
+    // What is given to a server and not yet spoken of by its daemon is not worth
+    // a write of its own.
+    let Some(volume) = &stored.volume else {
+        let message = "it is made where the first server that uses it is placed".to_owned();
+        return Said { progress: true, ..*pending("WaitsForServer", message) };
+    };
+    made(observed, volume, stored.attachment.as_ref())
 }
 
 fn creating(message: String) -> Said {

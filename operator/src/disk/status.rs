@@ -50,7 +50,7 @@ pub async fn write(
     ctx.patience.forget(uid);
     let told = [Told::flips("Ready", Status::True), Told::flips("Stalled", Status::False)];
     let said = between(&stored.conditions, &conditions, &told);
-    ctx.announce(&disk.object_ref(&()), said).await;
+    ctx.announce(disk.object_ref(&()), said);
     Ok(Outcome::Changed)
 }
 

@@ -31,6 +31,6 @@ pub async fn write(
     let api = Api::<Hypervisor>::all(ctx.client.clone());
     write::status(ctx, &api, hypervisor, json!({ "conditions": after })).await?;
     let said = between(before, &after, &[Told::flips("Ready", Status::True)]);
-    ctx.announce(&hypervisor.object_ref(&()), said).await;
+    ctx.announce(hypervisor.object_ref(&()), said);
     Ok(())
 }

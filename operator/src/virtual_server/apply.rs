@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use suigen_crds::disk::Disk;
@@ -103,9 +104,12 @@ async fn make_disk(
     disk.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
     match write::create(ctx, disks, &disk).await {
         // The store will show whose it is.
-        Ok(_) | Err(write::Error::Exists { .. }) => Ok(()),
-        Err(error) => Err(error),
+        Ok(_) | Err(write::Error::Exists { .. }) => {}
+        Err(error) => return Err(error),
     }
+    let namespace = server.namespace().unwrap_or_default();
+    ctx.created.note(&namespace, &new.name, Timestamp::now());
+    Ok(())
 }
 
 async fn attach_disk(

@@ -121,6 +121,12 @@ pub fn gather(
     let held = own.as_ref().map(|own| held(&server, own, ctx)).unwrap_or_default();
     let behind = disks.iter().filter_map(|wanted| wanted.disk.found()).chain(&held);
     let behind = behind.map(|disk| &disk.metadata).any(|meta| ctx.written.is_behind(meta));
+    let namespace = server.namespace().unwrap_or_default();
+    let behind = behind
+        || disks.iter().any(|wanted| {
+            matches!(wanted.disk, Lookup::Missing)
+                && ctx.created.is_awaited(&namespace, &wanted.name, now)
+        });
     Observed {
         deletion,
         class,

@@ -56,7 +56,7 @@ pub async fn write(
         Told::flips("Stalled", Status::False),
     ];
     let said = between(&stored.conditions, &conditions, &told);
-    ctx.announce(&server.object_ref(&()), said).await;
+    ctx.announce(server.object_ref(&()), said);
     Ok(match next {
         Outcome::Done => Outcome::Changed,
         Outcome::Changed | Outcome::Wait { .. } => next,
