@@ -52,7 +52,19 @@ impl Api {
     /// # Errors
     /// When neither a kubeconfig nor a pod's service account is there.
     pub async fn prepare(me: Me, namespace: String, metrics: Metrics) -> anyhow::Result<Self> {
-        let mut config = Config::infer().await?;
+        Ok(Self::new(Config::infer().await?, me, namespace, metrics)?)
+    }
+
+    /// The same, for a server that is known.
+    ///
+    /// # Errors
+    /// When the configuration makes no client.
+    pub fn new(
+        mut config: Config,
+        me: Me,
+        namespace: String,
+        metrics: Metrics,
+    ) -> Result<Self, kube::Error> {
         config.read_timeout = Some(SILENCE);
         Ok(Self {
             client: Client::try_from(config)?,

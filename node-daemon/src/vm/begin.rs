@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use suigen_crds::ident::Uid;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::Instant;
 
 use super::adopt::Remains;
 use super::event::Event;
 use super::guest::Handle;
 use super::incarnation::{Ended, Incarnation};
 use super::node::Node;
-use super::situation::{Ending, Guest, PowerOff, Reading, Volumes};
+use super::read::Known;
+use super::situation::{Ending, Guest, PowerOff, Volumes};
 use super::task::Task;
 use crate::metrics::Reason;
 use crate::report::runtime::explain;
@@ -53,12 +53,7 @@ impl Task {
             name,
             log,
             record,
-            view: None,
-            object: None,
-            glimpse: None,
-            reading: Reading::Due,
-            read_at: Instant::now(),
-            read_failures: 0,
+            known: Known::nothing(),
             guest: Guest::Absent,
             detail: String::new(),
             handle: None,

@@ -91,11 +91,11 @@ impl Task {
         let expected = report.clone();
         self.write_report(report).await;
         let stored =
-            self.object.as_ref().and_then(|object| object.status.as_ref()?.runtime.as_ref());
+            self.known.object.as_ref().and_then(|object| object.status.as_ref()?.runtime.as_ref());
         if stored != Some(&expected) {
             return Err(Failure::new("ReportNotWritten", "the API server did not take the report"));
         }
-        if let Some(crate::right::decide::View::Placed(claim)) = &mut self.view {
+        if let Some(crate::right::decide::View::Placed(claim)) = &mut self.known.view {
             claim.said_released = true;
         }
         Ok(())

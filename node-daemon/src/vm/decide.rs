@@ -76,12 +76,12 @@ pub fn next(now: &Situation) -> Step {
         // Judged so only without a process; said here so that no mistake there
         // gives away what still runs.
         Standing::Forget | Standing::Refuse | Standing::GivenUp if now.guest.exists() => Step::Wait,
-        Standing::Forget => unless_held_back(now, Step::Forget),
-        Standing::Refuse => unless_held_back(now, Step::Refuse),
-        Standing::GivenUp => unless_held_back(now, Step::SayReleased),
-        Standing::Take => unless_held_back(now, Step::Take),
+        Standing::Forget => word(now, Step::Forget),
+        Standing::Refuse => word(now, Step::Refuse),
+        Standing::GivenUp => word(now, Step::SayReleased),
+        Standing::Take => word(now, Step::Take),
         Standing::Superseded if now.guest.exists() => kill(now),
-        Standing::Superseded => unless_held_back(now, Step::Yield),
+        Standing::Superseded => word(now, Step::Yield),
         Standing::Held(wish) => held(now, wish),
     }
 }
@@ -94,7 +94,7 @@ fn held(now: &Situation, wish: Wish) -> Step {
     }
     match (wish, now.guest) {
         (Wish::Keep, _) | (Wish::Rest, Guest::Absent) => Step::Wait,
-        (Wish::Release, Guest::Absent) => unless_held_back(now, Step::Release),
+        (Wish::Release, Guest::Absent) => word(now, Step::Release),
         (Wish::Rest | Wish::Release, _) => power_off(now),
         (Wish::Run, Guest::Absent) => start(now),
         (Wish::Run, Guest::Prelaunch) if now.reading == Reading::Fresh => {
@@ -112,7 +112,9 @@ fn start(now: &Situation) -> Step {
     match (now.reading, now.volumes) {
         (Reading::Fresh, Volumes::Unchecked) => unless_held_back(now, Step::Prepare),
         (Reading::Fresh, Volumes::Usable) => unless_held_back(now, Step::Launch),
-        (_, Volumes::Making) | (Reading::Due | Reading::Failing, _) => Step::Wait,
+        (_, Volumes::Making) | (Reading::Due | Reading::UnderWay | Reading::Failing, _) => {
+            Step::Wait
+        }
     }
 }
 
@@ -133,6 +135,14 @@ fn kill(now: &Situation) -> Step {
         (PowerOff::Killing, true) | (PowerOff::None | PowerOff::Asked | PowerOff::Quitting, _) => {
             Step::Kill
         }
+    }
+}
+
+/// A word about the right is given on the strength of a fresh read only.
+fn word(now: &Situation, step: Step) -> Step {
+    match now.reading {
+        Reading::Fresh => unless_held_back(now, step),
+        Reading::Due | Reading::UnderWay | Reading::Failing => Step::Wait,
     }
 }
 

@@ -15,7 +15,7 @@ const STANDINGS: [Standing; 13] = [
     Standing::Held(Wish::Keep),
     Standing::Held(Wish::Release),
 ];
-const READINGS: [Reading; 3] = [Reading::Fresh, Reading::Due, Reading::Failing];
+const READINGS: [Reading; 4] = [Reading::Fresh, Reading::Due, Reading::UnderWay, Reading::Failing];
 const GUESTS: [Guest; 7] = [
     Guest::Absent,
     Guest::Launching,
@@ -60,6 +60,11 @@ fn situations() -> Vec<Situation> {
 fn legal(now: &Situation, step: Step) -> bool {
     let held = matches!(now.standing, Standing::Held(_));
     let runs = now.guest.exists();
+    let word =
+        [Step::Take, Step::Refuse, Step::SayReleased, Step::Release, Step::Yield, Step::Forget];
+    if word.contains(&step) && now.reading != Reading::Fresh {
+        return false;
+    }
     match step {
         Step::Wait => true,
         Step::Read => now.reading == Reading::Due,
@@ -107,7 +112,7 @@ fn legal(now: &Situation, step: Step) -> bool {
 #[test]
 fn decide_only_legal_steps_in_every_situation() {
     let all = situations();
-    assert_eq!(all.len(), 13 * 3 * 7 * 3 * 4 * 8);
+    assert_eq!(all.len(), 13 * 4 * 7 * 3 * 4 * 8);
     for now in &all {
         let step = next(now);
         assert!(legal(now, step), "{step:?} in {now:?}");

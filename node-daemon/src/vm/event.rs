@@ -3,8 +3,10 @@
 use suigen_crds::ident::{Epoch, LogId, NodeName};
 use suigen_crds::virtual_server::VirtualServer;
 
+use super::read::Look;
 use super::situation::Guest;
 use super::volumes::{NotReady, ReadyVolume};
+use crate::api::ReadError;
 
 /// One event.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub enum Event {
     ObjectSeen(Box<Glimpse>),
     /// Something about the server changed, or may have; look again.
     Woken,
+    /// A quorum read was answered, or not.
+    Read(Result<Look, ReadError>),
     /// A Disk of the server changed.
     DiskSeen,
     /// The volumes of one start were looked after.

@@ -20,7 +20,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`task`] | the loop: situation, next step, carry out, report, wait |
-//! | `observe` | events and quorum reads in |
+//! | `observe`, [`read`] | events in, quorum reads in |
 //! | `claim` | taking, refusing and releasing the right |
 //! | `begin` | a task before the API was asked |
 //! | `start`, `stop` | volumes and QEMU up; power-off and process end |
@@ -38,6 +38,7 @@ pub mod incarnation;
 pub mod ledger;
 pub mod node;
 mod observe;
+pub mod read;
 pub mod registry;
 pub mod situation;
 mod start;

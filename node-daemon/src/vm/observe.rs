@@ -5,17 +5,11 @@ use std::time::Duration;
 use suigen_crds::hypervisor::Orphan;
 use tokio::time::Instant;
 
-use super::event::{Event, Glimpse};
+use super::event::Event;
 use super::incarnation::Ended;
-use super::situation::{Ending, Guest, PowerOff, Reading, Standing, Wish};
+use super::situation::{Ending, Guest, PowerOff};
 use super::task::Task;
-use crate::report::runtime::Trouble;
-use crate::right::decide::View;
-use crate::right::{Log, Verdict};
-
-/// A read that is older than this does not justify a start: the watch that
-/// would have told of a change may lag.
-pub(super) const READ_COUNTS_FOR: Duration = Duration::from_secs(5);
+use crate::right::Verdict;
 
 /// How long a guest that QEMU paused stays so at least.
 const BEFORE_RESUME: Duration = Duration::from_secs(2);
@@ -25,11 +19,10 @@ impl Task {
         match event {
             Event::ObjectSeen(glimpse) => {
                 self.name = Some((glimpse.namespace.clone(), glimpse.name.clone()));
-                if self.reading != Reading::Fresh || self.glimpse.as_ref() != Some(&*glimpse) {
-                    self.reading = Reading::Due;
-                }
+                self.seen(*glimpse);
             }
-            Event::Woken => self.reading = Reading::Due,
+            Event::Woken => self.must_read(),
+            Event::Read(outcome) => self.take_in_read(outcome),
             // Only a start that waits for its disks cares.
             Event::DiskSeen => {
                 self.disk_seen = true;
@@ -87,88 +80,6 @@ impl Task {
         let Some(record) = &self.record else { return };
         if let Err(error) = record.write(&self.node.paths.incarnation_record(&self.uid)) {
             tracing::warn!(error = %error, "record not written");
-        }
-    }
-
-    /// Reads the object, quorum. Nothing changes here but what is known.
-    pub(super) async fn read(&mut self) {
-        if self.log.is_err() {
-            self.log = Log::open(&self.node.paths.right(&self.uid));
-        }
-        let Some((namespace, name)) = self.name.clone() else {
-            // Nothing tells the name: only a watch can.
-            self.view = None;
-            self.reading = Reading::Fresh;
-            self.read_at = Instant::now();
-            return;
-        };
-        match self.look(&namespace, &name).await {
-            Ok(view) => {
-                self.view = Some(view);
-                self.reading = Reading::Fresh;
-                self.read_failures = 0;
-                self.after_read();
-            }
-            Err(trouble) => {
-                self.reading = Reading::Failing;
-                self.read_failures = self.read_failures.saturating_add(1);
-                if !self.guest.exists() {
-                    self.trouble = Some(trouble);
-                }
-            }
-        }
-        self.read_at = Instant::now();
-    }
-
-    async fn look(&mut self, namespace: &str, name: &str) -> Result<View, Trouble> {
-        let api = &self.node.api;
-        let told = |error: crate::api::ReadError| {
-            Trouble::new(
-                error.reason(),
-                format!("{error}; what runs goes on, and nothing is started until it can be read"),
-            )
-        };
-        let object = api.read_server(namespace, name).await.map_err(told)?;
-        let deleted = object.as_ref().is_some_and(|o| o.metadata.deletion_timestamp.is_some());
-        let crd_terminating =
-            deleted && api.crd_terminating("virtualservers").await.map_err(told)?;
-        let view = View::of(&api.me, &self.uid, object.as_ref(), crd_terminating);
-        self.glimpse = object.as_ref().map(Glimpse::of);
-        self.object = object.filter(|_| matches!(view, View::Unplaced | View::Placed(_)));
-        Ok(view)
-    }
-
-    fn after_read(&mut self) {
-        // A server that went down meanwhile says so before it starts again.
-        let restarts = self.situation().standing == Standing::Held(Wish::Run)
-            && !self.guest.exists()
-            && self.record.as_ref().is_some_and(|record| record.ended.is_some());
-        if !restarts {
-            self.forget_api_trouble();
-        }
-        if let Err(error) = &self.log {
-            self.trouble = Some(Trouble::new(error.reason(), error.explain()));
-        }
-        self.forget_own_poweroff();
-        if let (Some(Verdict::Hold { .. }), Some(placement)) = (self.verdict(), self.placement()) {
-            self.node.ledger.count(&self.uid, placement.class.memory_bytes);
-        }
-    }
-
-    fn forget_api_trouble(&mut self) {
-        self.trouble.take_if(|trouble| trouble.is_about_the_api());
-    }
-
-    /// Wanting the server off settles how it ended: the next "on" starts it.
-    fn forget_own_poweroff(&mut self) {
-        let off = self.object.as_ref().is_some_and(|object| {
-            object.spec.power_state == suigen_crds::virtual_server::PowerState::PoweredOff
-        });
-        let Some(record) = self.record.as_mut().filter(|_| off) else { return };
-        if let Some(ended) = record.ended.as_mut().filter(|e| e.how != Ending::PoweredOff) {
-            ended.how = Ending::PoweredOff;
-            record.failures = 0;
-            self.keep_record();
         }
     }
 

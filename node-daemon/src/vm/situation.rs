@@ -106,6 +106,8 @@ pub enum Reading {
     Fresh,
     /// Something changed: read again.
     Due,
+    /// The answer is waited for; what is known may not be true any more.
+    UnderWay,
     /// Something changed and reading failed; a timer runs.
     Failing,
 }

@@ -11,8 +11,8 @@ use super::backoff;
 use super::event::Event;
 use super::guest::Handle;
 use super::incarnation::{Ended, Incarnation};
-use super::observe::READ_COUNTS_FOR;
-use super::situation::{Ending, Guest, Reading, Volumes};
+use super::read::COUNTS_FOR;
+use super::situation::{Ending, Guest, Volumes};
 use super::task::{Failure, Task, blocking};
 use super::volumes::{Asker, NotReady, ReadyVolume, make_ready};
 use crate::hypervisor::qemu::process::{self, Launch, LaunchDisk, LaunchError};
@@ -88,8 +88,8 @@ impl Task {
 
     /// Starts QEMU; its guest waits.
     pub(super) async fn launch(&mut self) -> Result<(), Failure> {
-        if self.read_at.elapsed() > READ_COUNTS_FOR {
-            self.reading = Reading::Due;
+        if self.known.since.elapsed() > COUNTS_FOR {
+            self.must_read();
             return Ok(());
         }
         self.say_why_it_was_down().await;

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::backoff;
 use super::incarnation::Ended;
-use super::situation::{Ending, Guest, PowerOff, Reading, Standing, Volumes, Wish};
+use super::situation::{Ending, Guest, PowerOff, Standing, Volumes, Wish};
 use super::task::{Failure, Task, blocking};
 use crate::hypervisor::qemu::{logs, process};
 use crate::hypervisor::qmp::commands::{Quit, SystemPowerdown};
@@ -89,7 +89,7 @@ impl Task {
         self.power_deadline = None;
         self.press_again = None;
         self.volumes = Volumes::Unchecked;
-        self.reading = Reading::Due;
+        self.must_read();
         self.residue.push(handle.incarnation());
         self.node.ledger.open(&self.uid, Vec::new());
         let how = self.note_end(exit);

@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use kube::core::ObjectMeta;
 use suigen_crds::ident::{Epoch, Uid};
-use suigen_crds::virtual_server::{Placement, Runtime, VirtualServer};
+use suigen_crds::virtual_server::{Placement, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::backoff;
 use super::decide::{self, Step};
-use super::event::{Event, Glimpse};
+use super::event::Event;
 use super::guest::Handle;
 use super::incarnation::Incarnation;
 use super::node::Node;
-use super::situation::{self, Guest, PowerOff, Reading, Situation, Standing, Volumes};
+use super::read::Known;
+use super::situation::{self, Guest, PowerOff, Situation, Standing, Volumes};
 use super::volumes::ReadyVolume;
 use crate::metrics::StepOutcome;
 use crate::report::runtime::{self, Account, Trouble};
-use crate::right::decide::{self as judge, Running, View};
+use crate::right::decide::{self as judge, Running};
 use crate::right::{History, Log, LogError, Verdict};
 
 /// A server that nothing is known to happen to is read again this often: the
@@ -41,12 +42,7 @@ pub struct Task {
     pub(super) name: Option<(String, String)>,
     pub(super) log: Result<Log, LogError>,
     pub(super) record: Option<Incarnation>,
-    pub(super) view: Option<View>,
-    pub(super) object: Option<VirtualServer>,
-    pub(super) glimpse: Option<Glimpse>,
-    pub(super) reading: Reading,
-    pub(super) read_at: Instant,
-    pub(super) read_failures: u32,
+    pub(super) known: Known,
     pub(super) guest: Guest,
     pub(super) detail: String,
     pub(super) handle: Option<Handle>,
@@ -135,15 +131,20 @@ impl Task {
     }
 
     fn deadline(&self) -> Instant {
-        let retry = (self.reading == Reading::Failing)
-            .then(|| self.read_at + crate::api::read::retry(self.read_failures));
         // One that has passed was seen by the last decision and wakes nobody.
         let power = self.power_deadline.filter(|at| *at > Instant::now());
-        [retry, power, self.press_again, self.hold_until, self.settles_at, self.report_after]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or_else(|| self.read_at + RESYNC)
+        [
+            self.known.retry_at,
+            power,
+            self.press_again,
+            self.hold_until,
+            self.settles_at,
+            self.report_after,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or_else(|| self.known.since + RESYNC)
     }
 
     async fn on_time(&mut self) {
@@ -161,10 +162,9 @@ impl Task {
         if passed(self.report_after) {
             self.report_after = None;
         }
-        let retry = crate::api::read::retry(self.read_failures);
-        let failed = self.reading == Reading::Failing && self.read_at + retry <= now;
-        if failed || self.read_at + RESYNC <= now {
-            self.reading = Reading::Due;
+        if passed(self.known.retry_at) || self.known.since + RESYNC <= now {
+            self.known.retry_at = None;
+            self.must_read();
         }
     }
 
@@ -173,7 +173,7 @@ impl Task {
         let result = match step {
             Step::Wait => Ok(()),
             Step::Read => {
-                self.read().await;
+                self.read();
                 return true;
             }
             Step::Take => self.take(),
@@ -227,7 +227,7 @@ impl Task {
         let now = Instant::now();
         Situation {
             standing: self.standing(),
-            reading: self.reading,
+            reading: self.known.reading,
             guest: self.guest,
             volumes: self.volumes,
             power_off: self.power_off,
@@ -245,7 +245,7 @@ impl Task {
             None => Standing::Unread,
             Some(Verdict::Hold { ending, .. }) => {
                 let ended = self.record.as_ref().and_then(|record| record.ended.as_ref());
-                let spec = self.object.as_ref().map(|object| &object.spec);
+                let spec = self.known.object.as_ref().map(|object| &object.spec);
                 spec.map_or(Standing::Unread, |spec| {
                     Standing::Held(situation::wish(spec, ending, ended.map(|ended| ended.how)))
                 })
@@ -265,7 +265,7 @@ impl Task {
 
     /// The last read, judged by what is known now.
     pub(super) fn verdict(&self) -> Option<Verdict> {
-        Some(judge::judge(self.view?, self.history()?, self.running()))
+        Some(judge::judge(self.known.view?, self.history()?, self.running()))
     }
 
     pub(super) fn history(&self) -> Option<&History> {
@@ -278,7 +278,7 @@ impl Task {
     }
 
     pub(super) fn placement(&self) -> Option<&Placement> {
-        self.object.as_ref()?.status.as_ref()?.placement.as_ref()
+        self.known.object.as_ref()?.status.as_ref()?.placement.as_ref()
     }
 
     /// Writes the report, unless it stands there already or is about to be
@@ -328,12 +328,12 @@ impl Task {
     }
 
     fn stored(&self) -> Option<&Runtime> {
-        self.object.as_ref()?.status.as_ref()?.runtime.as_ref()
+        self.known.object.as_ref()?.status.as_ref()?.runtime.as_ref()
     }
 
     /// Writes a report, and remembers that it stands there.
     pub(super) async fn write_report(&mut self, report: Runtime) {
-        let Some(object) = &mut self.object else { return };
+        let Some(object) = &mut self.known.object else { return };
         let meant = ObjectMeta {
             name: object.metadata.name.clone(),
             namespace: object.metadata.namespace.clone(),
@@ -343,7 +343,8 @@ impl Task {
         match self.node.api.write_runtime(&meant, &report).await {
             Ok(()) => {
                 tracing::info!(state = ?report.state, reason = ?report.reason, "reported");
-                object.status.get_or_insert_default().runtime = Some(report);
+                object.status.get_or_insert_default().runtime = Some(report.clone());
+                self.known.written = Some(report);
                 self.report_failures = 0;
                 self.unsaid_since = None;
                 self.report_after = None;
@@ -354,7 +355,7 @@ impl Task {
                 tracing::warn!(error = %error, ?delay, "report not written");
                 self.report_after = Some(Instant::now() + delay);
                 // What stands there may not be what was last read.
-                self.reading = Reading::Due;
+                self.must_read();
             }
         }
     }

@@ -57,7 +57,7 @@ async fn qemu_a_server_that_ends_while_the_api_is_away_stays_down_until_it_is_ba
     daemon.end().await;
     let daemon = scene.daemon();
     kill(&scene);
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(13)).await;
     assert!(scene.pids().is_empty(), "started without a quorum read");
     scene.api.go_away(false);
     wait_for("the second run", || scene.runtime()["incarnation"] == 2);
@@ -88,8 +88,9 @@ async fn qemu_power_follows_the_spec_and_the_guests_own_poweroff_the_policy() {
     change("powerState", "PoweredOn");
     scene.wait_for_state("Running");
     assert_eq!(scene.runtime()["incarnation"], 2);
-    power_off_from_within(&scene);
+    let console = power_off_from_within(&scene);
     scene.wait_for_state("Stopped");
+    drop(console);
     assert_eq!(scene.runtime()["reason"], "GuestPoweredOff");
     change("restartPolicy", "Always");
     scene.wait_for_state("Running");
@@ -148,8 +149,9 @@ fn kill(scene: &Scene) {
     }
 }
 
-/// Types at the console of a guest that is starting.
-fn power_off_from_within(scene: &Scene) {
+/// Types at the console of a guest that is starting. QEMU drops what was typed
+/// into a console that is closed at once, so it is given back.
+fn power_off_from_within(scene: &Scene) -> std::os::unix::net::UnixStream {
     use std::io::{Read, Write};
     let incarnation = scene.runtime()["incarnation"].as_i64().unwrap();
     let socket = scene.shop.paths.serial_socket(&scene.server, incarnation);
@@ -162,4 +164,5 @@ fn power_off_from_within(scene: &Scene) {
         seen.extend_from_slice(&chunk[..length]);
     }
     writeln!(console, "poweroff -f").unwrap();
+    console
 }
