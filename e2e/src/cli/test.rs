@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     setup::ready()?;
     let cache = Cache::open()?;
     let bundle = only_child(&bundle::ensure(&cache)?)?;
-    let tiny = guest_tiny::ensure(&cache)?;
+    let tiny = guest_tiny::ensure(&cache)?.join("tiny.qcow2");
     let error = Command::new("cargo")
         .current_dir(source_root())
         .args(["test", "--locked", "--workspace", "--no-fail-fast"])
