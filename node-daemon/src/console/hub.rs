@@ -13,7 +13,6 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::host::paths::Paths;
 use crate::vm::incarnation::Incarnation;
-use crate::vm::node::Node;
 
 /// Chunks that a slow reader may be behind.
 const BEHIND: usize = 256;
@@ -43,7 +42,7 @@ pub struct Hubs {
 
 impl Hubs {
     /// Opens a session; connects to QEMU if it is the first.
-    pub fn open(&self, server: &Uid, node: &Arc<Node>) -> Session {
+    pub fn open(&self, server: &Uid, paths: &Arc<Paths>) -> Session {
         let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(hub) = hubs.get(server) {
             return Session { output: hub.output.subscribe(), input: hub.input.clone() };
@@ -51,7 +50,7 @@ impl Hubs {
         let (output, first) = broadcast::channel(BEHIND);
         let (input, typed) = mpsc::channel(BEHIND);
         hubs.insert(server.clone(), Hub { output: output.clone(), input: input.clone() });
-        let pump = pump(self.clone(), server.clone(), node.clone(), output, typed);
+        let pump = pump(self.clone(), server.clone(), paths.clone(), output, typed);
         tokio::spawn(pump);
         Session { output: first, input }
     }
@@ -71,12 +70,12 @@ impl Hubs {
 async fn pump(
     hubs: Hubs,
     server: Uid,
-    node: Arc<Node>,
+    paths: Arc<Paths>,
     output: broadcast::Sender<Bytes>,
     mut typed: mpsc::Receiver<Bytes>,
 ) {
     while !hubs.close(&server) {
-        if let Some(socket) = connect(&node.paths, &server).await {
+        if let Some(socket) = connect(&paths, &server).await {
             let _ = share(socket, &output, &mut typed).await;
         }
         tokio::time::sleep(AGAIN).await;

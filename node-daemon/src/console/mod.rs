@@ -17,8 +17,9 @@ use axum::routing::get;
 use suigen_crds::ident::Uid;
 use tokio::sync::{broadcast, watch};
 
+use crate::host::paths::Paths;
 use crate::hypervisor::qemu::logs;
-use crate::metrics::Reason;
+use crate::metrics::{Metrics, Reason};
 use crate::node_certificate::Identity;
 use crate::vm::node::Node;
 
@@ -30,8 +31,15 @@ const TAIL_BYTES: u64 = 64 << 10;
 /// What the handlers share.
 #[derive(Debug, Clone)]
 struct Consoles {
-    node: Arc<Node>,
+    paths: Arc<Paths>,
+    metrics: Metrics,
     hubs: hub::Hubs,
+}
+
+impl Consoles {
+    fn new(paths: Paths, metrics: Metrics) -> Self {
+        Self { paths: Arc::new(paths), metrics, hubs: hub::Hubs::default() }
+    }
 }
 
 /// Serves until the daemon stops.
@@ -44,7 +52,7 @@ pub async fn serve(
     identity: watch::Receiver<Option<Arc<Identity>>>,
 ) -> std::io::Result<()> {
     let (metrics, stop) = (node.metrics.clone(), node.stop.clone());
-    let consoles = Consoles { node, hubs: hub::Hubs::default() };
+    let consoles = Consoles::new(node.paths.clone(), metrics.clone());
     let listener = tokio::net::TcpListener::bind(address).await?;
     tls::serve(listener, router(consoles), identity, metrics, stop).await;
     Ok(())
@@ -65,11 +73,11 @@ async fn serial(
     let Ok(uid) = Uid::try_from(uid) else {
         return (StatusCode::BAD_REQUEST, "that is not the UID of a server\n").into_response();
     };
-    if !consoles.node.paths.server_run_dir(&uid).is_dir() {
+    if !consoles.paths.server_run_dir(&uid).is_dir() {
         return not_here();
     }
-    consoles.node.metrics.console_sessions.get_or_create(&Reason { reason: "Opened" }).inc();
-    let hub = consoles.hubs.open(&uid, &consoles.node);
+    consoles.metrics.console_sessions.get_or_create(&Reason { reason: "Opened" }).inc();
+    let hub = consoles.hubs.open(&uid, &consoles.paths);
     upgrade.on_upgrade(move |socket| relay(socket, hub)).into_response()
 }
 
@@ -112,7 +120,7 @@ async fn serial_log(State(consoles): State<Consoles>, Path(uid): Path<String>) -
     let Ok(uid) = Uid::try_from(uid) else {
         return (StatusCode::BAD_REQUEST, "that is not the UID of a server\n").into_response();
     };
-    let log = consoles.node.paths.serial_log(&uid);
+    let log = consoles.paths.serial_log(&uid);
     if !log.exists() {
         return not_here();
     }
@@ -122,3 +130,6 @@ async fn serial_log(State(consoles): State<Consoles>, Path(uid): Path<String>) -
         IntoResponse::into_response,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,8 @@ pub async fn keep(args: Args, node: Arc<Node>, offer: watch::Sender<Option<Arc<O
     let seen = {
         let changed = changed.clone();
         move |event: Seen<Hypervisor>| {
-            if matches!(event, Seen::Object(_)) {
+            // One that was deleted is made anew; deleting it releases nothing.
+            if matches!(event, Seen::Object(_) | Seen::Left { .. }) {
                 changed.notify_one();
             }
         }

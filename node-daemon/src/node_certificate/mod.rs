@@ -151,7 +151,7 @@ async fn renew_if_due(
     if due {
         let name = format!("{}.hypervisor.suigen", node.api.me.node);
         let pem = request::obtain(operator.clone(), name, ca).await?;
-        server_config(&pem)?;
+        Identity::new(&pem)?;
         store::keep(&node.paths.tls_dir(), &pem)?;
         tracing::info!("certificate obtained");
         *kept = Some((pem, store::now()));
@@ -172,7 +172,17 @@ async fn system_ca(node: &Node) -> Result<String, CertificateError> {
 }
 
 fn usable(pem: &Pem) -> Option<Arc<Identity>> {
-    server_config(pem).ok().map(|server| Arc::new(Identity { server }))
+    Identity::new(pem).ok().map(Arc::new)
+}
+
+impl Identity {
+    /// Puts an identity to use.
+    ///
+    /// # Errors
+    /// When key, certificate and CA do not make one.
+    pub fn new(pem: &Pem) -> Result<Self, CertificateError> {
+        Ok(Self { server: server_config(pem)? })
+    }
 }
 
 /// TLS 1.3 or 1.2, clients of our CA only.

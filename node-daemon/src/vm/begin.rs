@@ -70,6 +70,7 @@ impl Task {
             hold_until: None,
             step_failures: 0,
             trouble: None,
+            unqualified: 0,
             declined: None,
             unsaid_since: None,
             settles_at: None,

@@ -6,6 +6,8 @@ use suigen_crds::server_class::ResourceType;
 use suigen_crds::server_image::Firmware;
 use suigen_crds::virtual_server::Placement;
 
+use tokio::task::block_in_place;
+
 use super::node::Offer;
 use super::task::{Failure, Task, blocking};
 use crate::hypervisor::qemu::process;
@@ -17,9 +19,7 @@ impl Task {
     /// Checks that the server can run here, and takes the right.
     pub(super) fn take(&mut self) -> Result<(), Failure> {
         let Some(placement) = self.placement().cloned() else { return Ok(()) };
-        let Some(offer) = self.node.offer.borrow().clone() else {
-            return Err(Failure::new("NotQualified", "the node does not know yet what it can do"));
-        };
+        let Some(offer) = self.offer()? else { return Ok(()) };
         // What runs already fits, whatever the sums say.
         let fits = match self.guest.exists() {
             true => Ok(()),
@@ -42,6 +42,8 @@ impl Task {
             name,
             memory_bytes: placement.class.memory_bytes,
         })?;
+        // Volumes that are being looked after are so for an earlier right.
+        self.stop_preparing();
         self.trouble = None;
         tracing::info!(epoch = placement.epoch.0, "run right taken");
         Ok(())
@@ -139,7 +141,7 @@ impl Task {
     /// Adds a word to the log; nothing may be done on its strength before.
     fn append(&mut self, word: &Word) -> Result<(), Failure> {
         let appended = match &mut self.log {
-            Ok(log) => log.append(word),
+            Ok(log) => block_in_place(|| log.append(word)),
             Err(_) => {
                 return Err(Failure::new("LogFrozen", "the run-right log cannot be believed"));
             }

@@ -16,7 +16,7 @@ pub enum Event {
     /// Something about the server changed, or may have; look again.
     Woken,
     /// A quorum read was answered, or not.
-    Read(Result<Look, ReadError>),
+    Read(Result<Box<Look>, ReadError>),
     /// A Disk of the server changed.
     DiskSeen,
     /// The volumes of one start were looked after.

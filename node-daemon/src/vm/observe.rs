@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use suigen_crds::hypervisor::Orphan;
+use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use super::event::Event;
@@ -78,7 +79,8 @@ impl Task {
     /// Writes the record; a failure is said, and the run goes on.
     pub(super) fn keep_record(&mut self) {
         let Some(record) = &self.record else { return };
-        if let Err(error) = record.write(&self.node.paths.incarnation_record(&self.uid)) {
+        let path = self.node.paths.incarnation_record(&self.uid);
+        if let Err(error) = block_in_place(|| record.write(&path)) {
             tracing::warn!(error = %error, "record not written");
         }
     }

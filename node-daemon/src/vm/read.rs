@@ -105,7 +105,7 @@ impl Task {
         });
     }
 
-    pub(super) fn take_in_read(&mut self, outcome: Result<Look, ReadError>) {
+    pub(super) fn take_in_read(&mut self, outcome: Result<Box<Look>, ReadError>) {
         let again = std::mem::take(&mut self.known.again);
         let seen = self.known.seen.take();
         match outcome {
@@ -167,13 +167,13 @@ impl Task {
     }
 }
 
-async fn look(api: &Api, namespace: &str, name: &str, uid: &Uid) -> Result<Look, ReadError> {
+async fn look(api: &Api, namespace: &str, name: &str, uid: &Uid) -> Result<Box<Look>, ReadError> {
     let object = api.read_server(namespace, name).await?;
     let deleted = object.as_ref().is_some_and(|o| o.metadata.deletion_timestamp.is_some());
     let crd_terminating = deleted && api.crd_terminating("virtualservers").await?;
     let view = View::of(&api.me, uid, object.as_ref(), crd_terminating);
     let object = object.filter(|_| matches!(view, View::Unplaced | View::Placed(_)));
-    Ok(Look { view, object })
+    Ok(Box::new(Look { view, object }))
 }
 
 fn told(error: &ReadError) -> Trouble {

@@ -1,16 +1,19 @@
 //! The way up: volumes, QEMU, and the guest's first instruction.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rustix::fs::statvfs;
 use suigen_crds::hypervisor::Acceleration;
+use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use super::backoff;
 use super::event::Event;
 use super::guest::Handle;
 use super::incarnation::{Ended, Incarnation};
+use super::node::Offer;
 use super::read::COUNTS_FOR;
 use super::situation::{Ending, Guest, Volumes};
 use super::task::{Failure, Task, blocking};
@@ -24,6 +27,11 @@ use crate::report::runtime::explain;
 const ROOM: u64 = 256 << 20;
 /// How long a resumed guest is watched before it counts as running again.
 const PROBATION: Duration = Duration::from_secs(5);
+
+/// How often in a row a node that was not qualified yet is no news.
+const UNSAID: u32 = 40;
+/// How long until it is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Task {
     /// Looks after the volumes, in a task of its own: it may take minutes, and
@@ -93,9 +101,11 @@ impl Task {
             return Ok(());
         }
         self.say_why_it_was_down().await;
-        let (launch, record) = self.plan()?;
+        let Some(offer) = self.offer()? else { return Ok(()) };
+        let (launch, record) = self.plan(&offer)?;
         let path = self.node.paths.incarnation_record(&self.uid);
-        record.write(&path).map_err(|error| Failure::new(error.reason(), explain(&error)))?;
+        block_in_place(|| record.write(&path))
+            .map_err(|error| Failure::new(error.reason(), explain(&error)))?;
         self.node.ledger.open(&self.uid, record.disks.clone());
         let incarnation = record.incarnation;
         self.record = Some(record);
@@ -114,12 +124,24 @@ impl Task {
         }
     }
 
-    fn plan(&self) -> Result<(Launch, Incarnation), Failure> {
+    /// What the node gives. Right after the daemon's start that is not known;
+    /// for a moment nothing is said of it.
+    pub(super) fn offer(&mut self) -> Result<Option<Arc<Offer>>, Failure> {
         let offer = self.node.offer.borrow().clone();
-        let waiting = || Failure::new("NotQualified", "the node does not know yet what it can do");
-        let offer = offer.ok_or_else(waiting)?;
+        if offer.is_some() {
+            return Ok(offer);
+        }
+        self.unqualified += 1;
+        if self.unqualified > UNSAID {
+            return Err(Failure::new("NotQualified", "the node does not know yet what it can do"));
+        }
+        self.hold_until = Some(Instant::now() + ASK_AGAIN);
+        Ok(None)
+    }
+
+    fn plan(&self, offer: &Offer) -> Result<(Launch, Incarnation), Failure> {
         let (Some(placement), Some((namespace, name))) = (self.placement(), &self.name) else {
-            return Err(waiting());
+            return Err(Failure::new("NotPlaced", "the server has no placement"));
         };
         let Some(bundle) = offer.bundle.clone() else {
             return Err(Failure::new("NoBundle", "the node has no QEMU bundle"));
@@ -203,7 +225,7 @@ impl Task {
     pub(super) async fn resume(&mut self) -> Result<(), Failure> {
         match self.detail.as_str() {
             "io-error" => {
-                let state = statvfs(&self.node.paths.volumes())
+                let state = statvfs(self.node.paths.volumes())
                     .map_err(|error| Failure::new("IoError", error.to_string()))?;
                 if state.f_bavail.saturating_mul(state.f_frsize) < ROOM {
                     return Err(Failure::new("IoError", "the node's storage is full"));

@@ -63,6 +63,8 @@ pub struct Task {
     pub(super) hold_until: Option<Instant>,
     pub(super) step_failures: u32,
     pub(super) trouble: Option<Trouble>,
+    /// How often the node's offer was asked for in vain.
+    pub(super) unqualified: u32,
     /// A placement that was looked at and found impossible.
     pub(super) declined: Option<(Epoch, Trouble)>,
     /// Since when the present report would be made.

@@ -2,7 +2,7 @@
 //! miniature that can go away and that remembers every write.
 //!
 //! Needs what `qemu_server` needs.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
 mod daemon;
