@@ -24,6 +24,7 @@
 //! | `claim` | taking, refusing and releasing the right |
 //! | `begin` | a task before the API was asked |
 //! | `start`, `stop` | volumes and QEMU up; power-off and process end |
+//! | `say` | what is reported, and when |
 //! | [`adopt`] | what runs is found before anything is watched |
 //! | [`node`], [`ledger`] | what all tasks share |
 
@@ -40,6 +41,7 @@ pub mod node;
 mod observe;
 pub mod read;
 pub mod registry;
+mod say;
 pub mod situation;
 mod start;
 mod stop;

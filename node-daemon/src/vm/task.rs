@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::core::ObjectMeta;
 use suigen_crds::ident::{Epoch, Uid};
-use suigen_crds::virtual_server::{Placement, Runtime};
+use suigen_crds::virtual_server::Placement;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -21,15 +20,13 @@ use super::read::Known;
 use super::situation::{self, Guest, PowerOff, Situation, Standing, Volumes};
 use super::volumes::ReadyVolume;
 use crate::metrics::StepOutcome;
-use crate::report::runtime::{self, Account, Trouble};
+use crate::report::runtime::Trouble;
 use crate::right::decide::{self as judge, Running};
 use crate::right::{History, Log, LogError, Verdict};
 
 /// A server that nothing is known to happen to is read again this often: the
 /// last net under a lost wake-up.
 const RESYNC: Duration = Duration::from_secs(600);
-/// A step to running that was overtaken this quickly is not worth a write.
-const SETTLE: Duration = Duration::from_millis(1500);
 
 /// One server's task.
 #[derive(Debug)]
@@ -282,91 +279,6 @@ impl Task {
     pub(super) fn placement(&self) -> Option<&Placement> {
         self.known.object.as_ref()?.status.as_ref()?.placement.as_ref()
     }
-
-    /// Writes the report, unless it stands there already or is about to be
-    /// overtaken.
-    async fn say(&mut self, situation: &Situation) {
-        let Some(report) = self.report(situation) else { return };
-        if self.stored() == Some(&report) {
-            self.unsaid_since = None;
-            return;
-        }
-        let now = Instant::now();
-        let since = *self.unsaid_since.get_or_insert(now);
-        self.settles_at = (passing(&report) && now < since + SETTLE).then(|| since + SETTLE);
-        if self.settles_at.is_some() {
-            return;
-        }
-        if self.report_after.is_none_or(|at| at <= now) {
-            self.write_report(report).await;
-        }
-    }
-
-    /// A server that was down says so before it starts again, however short that was.
-    pub(super) async fn say_why_it_was_down(&mut self) {
-        let failed = self.record.as_ref().and_then(|record| record.ended.as_ref());
-        if failed.is_some_and(|ended| ended.how == situation::Ending::Failed) {
-            let situation = Situation { volumes: Volumes::Unchecked, ..self.situation() };
-            self.say(&situation).await;
-        }
-    }
-
-    fn report(&self, situation: &Situation) -> Option<Runtime> {
-        let placement = self.placement()?;
-        let me = &self.node.api.me;
-        if placement.node_name != me.node || placement.wal_id != me.log {
-            return None;
-        }
-        runtime::report(&Account {
-            node: &me.node,
-            boot: &self.node.boot,
-            epoch: placement.epoch,
-            situation,
-            record: self.record.as_ref(),
-            trouble: self.trouble.as_ref(),
-            detail: &self.detail,
-            released: self.history().and_then(|history| history.given_up),
-        })
-    }
-
-    fn stored(&self) -> Option<&Runtime> {
-        self.known.object.as_ref()?.status.as_ref()?.runtime.as_ref()
-    }
-
-    /// Writes a report, and remembers that it stands there.
-    pub(super) async fn write_report(&mut self, report: Runtime) {
-        let Some(object) = &mut self.known.object else { return };
-        let meant = ObjectMeta {
-            name: object.metadata.name.clone(),
-            namespace: object.metadata.namespace.clone(),
-            uid: object.metadata.uid.clone(),
-            ..ObjectMeta::default()
-        };
-        match self.node.api.write_runtime(&meant, &report).await {
-            Ok(()) => {
-                tracing::info!(state = ?report.state, reason = ?report.reason, "reported");
-                object.status.get_or_insert_default().runtime = Some(report.clone());
-                self.known.written = Some(report);
-                self.report_failures = 0;
-                self.unsaid_since = None;
-                self.report_after = None;
-            }
-            Err(error) => {
-                self.report_failures = self.report_failures.saturating_add(1);
-                let delay = backoff::delay(self.report_failures);
-                tracing::warn!(error = %error, ?delay, "report not written");
-                self.report_after = Some(Instant::now() + delay);
-                // What stands there may not be what was last read.
-                self.must_read();
-            }
-        }
-    }
-}
-
-/// Whether a report is of a state that usually lasts a moment only.
-fn passing(report: &Runtime) -> bool {
-    use suigen_crds::virtual_server::RuntimeState as S;
-    matches!(report.state, S::Preparing | S::Starting | S::Stopping) && report.reason.is_none()
 }
 
 /// Runs what waits for the kernel or the disk outside the loop's thread.
