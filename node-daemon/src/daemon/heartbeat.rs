@@ -18,7 +18,7 @@ pub async fn beat(node: Arc<Node>) {
             () = node.stop.cancelled() => return,
         }
         if let Err(error) = node.api.renew_lease().await {
-            tracing::warn!(error = %explain(&error), "lease not renewed");
+            tracing::warn!(reason = error.reason(), error = %explain(&error), "lease not renewed");
         }
     }
 }

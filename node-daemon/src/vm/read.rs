@@ -12,7 +12,7 @@ use super::situation::{Ending, Reading, Standing, Wish};
 use super::task::Task;
 use crate::api::read::retry;
 use crate::api::{Api, ReadError};
-use crate::report::runtime::Trouble;
+use crate::report::runtime::{Trouble, explain};
 use crate::right::decide::View;
 use crate::right::{Log, Verdict};
 
@@ -128,10 +128,21 @@ impl Task {
                 self.known.reading = Reading::Failing;
                 self.known.failures = self.known.failures.saturating_add(1);
                 self.known.retry_at = Some(Instant::now() + retry(self.known.failures));
-                if !self.guest.exists() {
-                    self.trouble = Some(told(&error));
-                }
+                self.note_unread(&error);
             }
+        }
+    }
+
+    /// Said once a spell, and again when the server goes down in it.
+    fn note_unread(&mut self, error: &ReadError) {
+        let down = !self.guest.exists();
+        let known = self.trouble.as_ref().is_some_and(|t| t.reason == error.reason());
+        if self.known.failures == 1 || (down && !known) {
+            let reason = error.reason();
+            tracing::warn!(reason, error = %explain(error), down, "object not read; nothing starts");
+        }
+        if down {
+            self.trouble = Some(told(error));
         }
     }
 
