@@ -95,17 +95,22 @@ fn start_parts(
         address: args.operator_address.clone(),
         token: args.token_file.clone(),
     };
-    parts.spawn(node_certificate::keep(node.clone(), operator, identity));
     let console = console::serve(args.console_address, node.clone(), identified);
     parts.spawn(async move {
         if let Err(error) = console.await {
             tracing::error!(%error, "no consoles");
         }
     });
-    parts.spawn(heartbeat::beat(node.clone()));
-    parts.spawn(qualify::keep(args.clone(), node.clone(), offer));
     parts.spawn(watches::watch(registry.clone()));
-    parts.spawn(watches::sweep_images(node.clone(), args.image_retention_seconds));
+    // Each of these may be left off at any point.
+    let stop = &node.stop;
+    let certificate = node_certificate::keep(node.clone(), operator, identity);
+    parts.spawn(stop.clone().run_until_cancelled_owned(certificate));
+    parts.spawn(stop.clone().run_until_cancelled_owned(heartbeat::beat(node.clone())));
+    let qualify = qualify::keep(args.clone(), node.clone(), offer);
+    parts.spawn(stop.clone().run_until_cancelled_owned(qualify));
+    let sweep = watches::sweep_images(node.clone(), args.image_retention_seconds);
+    parts.spawn(stop.clone().run_until_cancelled_owned(sweep));
 }
 
 fn stop_on_signal() -> anyhow::Result<CancellationToken> {

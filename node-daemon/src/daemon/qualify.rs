@@ -39,7 +39,7 @@ enum Error {
     Look(String),
 }
 
-/// Keeps the object and the offer until the daemon stops.
+/// Keeps the object and the offer.
 pub async fn keep(args: Args, node: Arc<Node>, offer: watch::Sender<Option<Arc<Offer>>>) {
     let changed = Arc::new(Notify::new());
     let seen = {
@@ -78,7 +78,6 @@ pub async fn keep(args: Args, node: Arc<Node>, offer: watch::Sender<Option<Arc<O
     tokio::select! {
         () = watching => {}
         () = keeping => {}
-        () = node.stop.cancelled() => {}
     }
 }
 

@@ -81,7 +81,8 @@ impl Erasures {
         let (node, disks) = (node.clone(), self.disks.clone());
         let (namespace, name) = (disk.namespace().unwrap_or_default(), disk.name_any());
         self.tasks.spawn(async move {
-            erase_until_done(node, namespace, name, uid.clone()).await;
+            let stop = node.stop.clone();
+            stop.run_until_cancelled(erase_until_done(node, namespace, name, uid.clone())).await;
             disks.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
         });
     }
@@ -109,10 +110,7 @@ fn parse(uid: Option<String>) -> Option<Uid> {
 pub async fn sweep_images(node: Arc<Node>, retention_seconds: u64) {
     let retention = Duration::from_secs(retention_seconds);
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(SWEEP) => {}
-            () = node.stop.cancelled() => return,
-        }
+        tokio::time::sleep(SWEEP).await;
         let Some(tool) = node.tool.get().cloned() else { continue };
         let swept = tokio::task::spawn_blocking(move || image::collect(&tool, retention)).await;
         if let Ok(Err(error)) = swept {

@@ -31,7 +31,7 @@ pub fn wants_erasure(disk: &Disk, me: &str) -> bool {
 /// done or the Disk no longer asks for it.
 pub async fn erase_until_done(node: Arc<Node>, namespace: String, name: String, uid: Uid) {
     let mut failures = 0;
-    while !node.stop.is_cancelled() {
+    loop {
         match erase(&node, &namespace, &name, &uid).await {
             Ok(()) => return,
             Err((reason, message)) => {
@@ -40,10 +40,7 @@ pub async fn erase_until_done(node: Arc<Node>, namespace: String, name: String, 
             }
         }
         failures += 1;
-        tokio::select! {
-            () = tokio::time::sleep(backoff::delay(failures)) => {}
-            () = node.stop.cancelled() => {}
-        }
+        tokio::time::sleep(backoff::delay(failures)).await;
     }
 }
 

@@ -101,7 +101,7 @@ pub struct Operator {
     pub token: PathBuf,
 }
 
-/// Keeps an identity in `identity` until the daemon stops.
+/// Keeps an identity in `identity`.
 pub async fn keep(
     node: Arc<Node>,
     operator: Operator,
@@ -112,7 +112,7 @@ pub async fn keep(
         identity.send_replace(usable(pem));
     }
     let mut failures = 0;
-    while !node.stop.is_cancelled() {
+    loop {
         let pause = match renew_if_due(&node, &operator, &mut kept).await {
             Ok(()) => {
                 failures = 0;
@@ -129,10 +129,7 @@ pub async fn keep(
         if let Some((pem, _)) = &kept {
             identity.send_replace(usable(pem));
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = node.stop.cancelled() => {}
-        }
+        tokio::time::sleep(pause).await;
     }
 }
 
