@@ -45,7 +45,8 @@ This page is written by `./e2e/bench --write`. Repeat it on a machine of your ow
 
 `--fresh` removes the lab first, so that its start is measured too. What counts are counts and ratios: seconds say
 more about the machine than about Suigen. All servers of a run are created at once and placed on one hypervisor, so
-that one daemon has all the work. Of several values the median is shown, with the smallest and the largest.
+that one daemon has all the work; fewer than five are brought up three times. Of several values the median is shown,
+with the smallest and the largest.
 ";
 
 impl Report {
@@ -109,8 +110,8 @@ impl Report {
 
     fn writes(&self) -> String {
         let mut text = String::from(
-            "## API writes\n\nFrom the API server's audit log: every write by operator and node-daemon, and every \
-             write by others to objects of suigen.dev, until the system is at rest. The budget is for the two \
+            "## API writes\n\nFrom the API server's audit log: every write by operator and node-daemon, and every\n\
+             write by others to objects of suigen.dev, until the system is at rest. The budget is for the two\n\
              programs; events and Lease renewals are aside, refused writes (a conflict, 409) count.\n",
         );
         for scale in &self.scales {
@@ -187,9 +188,9 @@ impl Report {
         let guests: String =
             self.scales.iter().map(|scale| format!("\n{}", scale::guests(scale))).collect();
         format!(
-            "## Memory\n\nProportional set size (PSS): a page that processes share is split evenly among them. \
-             The daemon on the first node had all servers.\n\n{table}\nHost memory of a guest's QEMU, in MiB. \
-             Beyond its RAM (a memfd) it has code that emulation translated, which KVM does without, the program \
+            "## Memory\n\nProportional set size (PSS): a page that processes share is split evenly among them.\n\
+             The daemon on the first node had all servers.\n\n{table}\nHost memory of a guest's QEMU, in MiB.\n\
+             Beyond its RAM (a memfd) it has code that emulation translated, which KVM does without, the program\n\
              with its libraries, and the rest.\n{guests}"
         )
     }
@@ -231,7 +232,7 @@ impl Report {
             ]);
         }
         format!(
-            "## Times of the lab\n\n{lab}\nWhat is built once, as long as it took when it was put into this machine's \
+            "## Times of the lab\n\n{lab}\nWhat is built once, as long as it took when it was put into this machine's\n\
              cache: several at once, with whatever Go's and cargo's own caches held then.\n\n{builds}"
         )
     }

@@ -27,7 +27,7 @@ pub fn steps(scale: &Scale) -> String {
     table.row(["ratio to by hand, created → guest up".to_owned(), shown(ratio(Step::Created))]);
     table.row(["all deleted → nothing left".to_owned(), format!("{:.2}", scale.gone)]);
     format!(
-        "## From a manifest to a guest: {} at once\n\nBy hand: as many guests of the same image at once, on the \
+        "## From a manifest to a guest: {} at once\n\nBy hand: as many guests of the same image at once, on the\n\
          bundle's QEMU, without Suigen, in the same run.\n\n{table}",
         scale.count
     )
