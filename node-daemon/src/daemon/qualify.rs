@@ -10,13 +10,13 @@ use suigen_crds::hypervisor::{
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::api::read::retry;
 use crate::api::watch::Seen;
 use crate::api::{ReadError, WriteError};
 use crate::args::{Args, InitialEmulation};
 use crate::host::qualification::{Findings, qualify};
 use crate::report::hypervisor::{About, offer, status};
 use crate::report::runtime::explain;
-use crate::vm::backoff;
 use crate::vm::node::{Node, Offer};
 
 /// How often the node is looked at anew though nothing changed.
@@ -65,7 +65,7 @@ pub async fn keep(args: Args, node: Arc<Node>, offer: watch::Sender<Option<Arc<O
                 Err(error) => {
                     failures += 1;
                     tracing::warn!(error = %explain(&error), "hypervisor not up to date");
-                    backoff::delay(failures)
+                    retry(failures)
                 }
             };
             tokio::select! {
