@@ -98,7 +98,7 @@ fn console(cluster: &Cluster) -> Result<Boot> {
     let server = ("acme", "web-1");
     match Console::open(&endpoint, server, &stranger)? {
         Err(refusal) => {
-            println!("   an account without the right: {} {}", refusal.status, refusal.message)
+            println!("   an account without the right: {} {}", refusal.status, refusal.message);
         }
         Ok(_) => bail!("an account without the right got the console"),
     }

@@ -85,8 +85,8 @@ impl Server {
     /// A client with this token and nothing else.
     pub fn client_with_token(&self, token: &str) -> Client {
         let mut config = self.config.clone();
-        let mut auth = kube::config::AuthInfo::default();
-        auth.token = Some(token.to_owned().into());
+        let token = Some(token.to_owned().into());
+        let auth = kube::config::AuthInfo { token, ..Default::default() };
         config.auth_info = auth;
         Client::try_from(config).expect("make a client")
     }

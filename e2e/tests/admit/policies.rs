@@ -105,7 +105,8 @@ async fn check(server: &Server, namespace: &str, row: &Row<'_>) -> Vec<String> {
     match said {
         Err(said) if said.contains(&policy) && said.contains(row.says) => {}
         said => {
-            failures.push(format!("{}: {write:?} should hear {:?}: {said:?}", row.policy, row.says))
+            failures
+                .push(format!("{}: {write:?} should hear {:?}: {said:?}", row.policy, row.says));
         }
     }
     failures

@@ -44,7 +44,7 @@ fn fault_a_wiped_state_directory_is_noticed_and_heals_when_it_is_back() {
     let boot = guest.boot_id();
     let state = "/var/lib/suigen";
     let hide = format!(
-        "mkdir -p {state}/.aside && for f in log-id right servers disks; do mv {state}/$f {state}/.aside/; done"
+        "mkdir -p {state}/.aside && for f in log-id right servers volumes; do mv {state}/$f {state}/.aside/; done"
     );
     without_daemon(&scenario, &guest.node, || drop(guest.on_node(&hide)));
     // The guest runs on as an orphan: nobody may say what it is, nobody may end it.
@@ -59,7 +59,7 @@ fn fault_a_wiped_state_directory_is_noticed_and_heals_when_it_is_back() {
     .unwrap_or_else(|error| panic!("{error:#}"));
     assert!(guest.process().is_some(), "an orphan is left alone");
     let back = format!(
-        "for f in log-id right servers disks; do rm -rf {state}/$f; mv {state}/.aside/$f {state}/; done; rmdir {state}/.aside"
+        "for f in log-id right servers volumes; do rm -rf {state}/$f; mv {state}/.aside/$f {state}/; done; rmdir {state}/.aside"
     );
     without_daemon(&scenario, &guest.node, || drop(guest.on_node(&back)));
     scenario.wait(&guest.object(), "Ready", SOON);
@@ -102,4 +102,58 @@ fn state_dir(scenario: &Scenario, node: &str) -> PathBuf {
     let lab = scenario.cluster.lab().expect("a lab");
     let node = Node::new(lab, lab.node(node).expect("the node"));
     node.dir().join("suigen")
+}
+
+#[test]
+fn fault_a_placement_made_out_to_another_log_is_refused_and_made_anew() {
+    let scenario = Scenario::alone("relogged");
+    let mut server = scenario.tiny("kept");
+    scenario.apply(&server.yaml());
+    let guest = Guest::up(&scenario, "kept");
+    guest.shell("oracle start >/dev/null 2>&1; sync");
+    server.spec = &["powerState: PoweredOff"];
+    scenario.apply(&server.yaml());
+    scenario.says(&guest.object(), "Running", &["Stopped"]);
+    // The log is lost, the volumes are not.
+    without_daemon(&scenario, &guest.node, || {
+        guest.on_node("rm -rf /var/lib/suigen/log-id /var/lib/suigen/right");
+    });
+    server.spec = &["powerState: PoweredOn"];
+    scenario.apply(&server.yaml());
+    let again = Guest::up(&scenario, "kept");
+    assert_eq!(again.node, guest.node, "its disk is there");
+    let epoch = scenario.field(&again.object(), "{.status.placement.epoch}");
+    assert_ne!(epoch, "1", "a new log means a new right");
+    let checked = again.shell("oracle check");
+    assert!(!checked.is_empty() && !checked.contains("BROKEN"), "the oracle says {checked:?}");
+}
+
+#[test]
+fn fault_a_full_disk_is_named_and_heals_with_space() {
+    let scenario = Scenario::alone("full");
+    let nodes = ["node-a", "node-b", "node-c"];
+    let on_each = |command: &str| {
+        for node in nodes {
+            scenario::on_node(scenario.cluster, node, &["sh", "-c", command])
+                .unwrap_or_else(|error| panic!("{node}: {error:#}"));
+        }
+    };
+    // A file system of 4 MiB where images go: no image of 14 MiB fits.
+    let full = Full { on_each: &on_each };
+    on_each("mount -t tmpfs -o size=4m full /var/lib/suigen/images");
+    scenario.apply(&scenario.tiny("squeezed").yaml());
+    scenario.says("disk/squeezed-root", "Ready", &["NodeDiskFull"]);
+    scenario.says("virtualserver/squeezed", "Ready", &["NodeDiskFull"]);
+    drop(full);
+    Guest::up(&scenario, "squeezed");
+}
+
+struct Full<'a> {
+    on_each: &'a dyn Fn(&str),
+}
+
+impl Drop for Full<'_> {
+    fn drop(&mut self) {
+        (self.on_each)("umount /var/lib/suigen/images");
+    }
 }

@@ -110,8 +110,13 @@ impl Drop for Scenario {
             }
             return;
         }
-        let gone =
-            self.cluster.kubectl(&["delete", "namespace", &self.namespace, "--timeout=180s"]);
+        let gone = self.cluster.kubectl(&[
+            "delete",
+            "namespace",
+            &self.namespace,
+            "--ignore-not-found",
+            "--timeout=180s",
+        ]);
         if let Err(error) = gone {
             panic!("the namespace of a passed scenario does not go: {error:#}");
         }

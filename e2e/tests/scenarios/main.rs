@@ -12,5 +12,6 @@ mod e2e_placement;
 mod fault_api_server;
 mod fault_daemon;
 mod fault_node_state;
+mod fault_unreadable;
 mod guest;
 mod harness;
