@@ -138,9 +138,9 @@ fn fault_a_full_disk_is_named_and_heals_with_space() {
                 .unwrap_or_else(|error| panic!("{node}: {error:#}"));
         }
     };
-    // A file system of 4 MiB where images go: no image of 14 MiB fits.
+    // A file system of 4 MiB where the daemon puts images: none of 14 MiB fits.
     let full = Full { on_each: &on_each };
-    on_each("mount -t tmpfs -o size=4m full /var/lib/suigen/images");
+    on_each(&format!("{IN_THE_DAEMONS_MOUNTS} mount -t tmpfs -o size=4m full {IMAGES}"));
     scenario.apply(&scenario.tiny("squeezed").yaml());
     scenario.says("disk/squeezed-root", "Ready", &["NodeDiskFull"]);
     scenario.says("virtualserver/squeezed", "Ready", &["NodeDiskFull"]);
@@ -148,12 +148,15 @@ fn fault_a_full_disk_is_named_and_heals_with_space() {
     Guest::up(&scenario, "squeezed");
 }
 
+const IMAGES: &str = "/var/lib/suigen/images";
+const IN_THE_DAEMONS_MOUNTS: &str = "nsenter --target $(pgrep -o -x node-daemon) --mount";
+
 struct Full<'a> {
     on_each: &'a dyn Fn(&str),
 }
 
 impl Drop for Full<'_> {
     fn drop(&mut self) {
-        (self.on_each)("umount /var/lib/suigen/images");
+        (self.on_each)(&format!("{IN_THE_DAEMONS_MOUNTS} umount {IMAGES}"));
     }
 }
