@@ -95,7 +95,7 @@ pub fn conclude(
                 observed_generation: generation,
                 last_transition_time: since,
                 reason: finding.reason.to_owned(),
-                message: shorten(finding.message),
+                message: shorten(finding.message, MAX_MESSAGE),
             }
         })
         .collect()
@@ -113,16 +113,19 @@ pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     find(conditions, type_).is_some_and(|condition| condition.status == Status::True)
 }
 
-fn shorten(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE {
-        let mut end = MAX_MESSAGE - '…'.len_utf8();
-        while !message.is_char_boundary(end) {
+/// Cuts a text to at most `most` bytes, between characters, with an ellipsis
+/// where something is missing.
+#[must_use]
+pub fn shorten(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let mut end = most.saturating_sub('…'.len_utf8());
+        while !text.is_char_boundary(end) {
             end -= 1;
         }
-        message.truncate(end);
-        message.push('…');
+        text.truncate(end);
+        text.push('…');
     }
-    message
+    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `VirtualServer.status.runtime`, as a function of what a task knows. Pure.
 
+use suigen_crds::condition::shorten;
 use suigen_crds::ident::{BootId, Epoch, NodeName};
 use suigen_crds::virtual_server::{Runtime, RuntimeState};
 
@@ -92,7 +93,7 @@ pub fn report(account: &Account<'_>) -> Option<Runtime> {
         epoch: account.epoch,
         state,
         reason: said.as_ref().map(|said| said.reason.clone()),
-        message: said.map(|said| shorten(said.message)),
+        message: said.map(|said| shorten(said.message, MAX_MESSAGE)),
         released_epoch: account.released,
         boot_id: Some(account.boot.clone()),
         incarnation: account.record.map(|record| record.incarnation),
@@ -115,7 +116,7 @@ pub fn given_up(
         epoch,
         state: if refused.is_some() { RuntimeState::Refused } else { RuntimeState::Released },
         reason: refused.as_ref().map(|refused| refused.reason.clone()),
-        message: refused.map(|refused| shorten(refused.message)),
+        message: refused.map(|refused| shorten(refused.message, MAX_MESSAGE)),
         released_epoch: Some(released),
         boot_id: Some(boot.clone()),
         incarnation: None,
@@ -200,18 +201,6 @@ fn suspended(account: &Account<'_>) -> Option<Trouble> {
             None
         }
     }
-}
-
-fn shorten(mut message: String) -> String {
-    if message.len() > MAX_MESSAGE {
-        let mut end = MAX_MESSAGE - '…'.len_utf8();
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
-        message.push('…');
-    }
-    message
 }
 
 #[cfg(test)]
