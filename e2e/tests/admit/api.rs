@@ -1,7 +1,8 @@
 //! Requests to the API server, as somebody.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
@@ -37,11 +38,12 @@ pub enum Write {
 }
 
 /// The kubeconfig of the cluster under test; the lab is brought up if need be.
-fn kubeconfig() -> PathBuf {
-    match std::env::var_os("SUIGEN_KUBECONFIG") {
+fn kubeconfig() -> &'static Path {
+    static KUBECONFIG: OnceLock<PathBuf> = OnceLock::new();
+    KUBECONFIG.get_or_init(|| match std::env::var_os("SUIGEN_KUBECONFIG") {
         Some(path) => path.into(),
         None => setup::ready().expect("bring up the lab").kubeconfig().to_owned(),
-    }
+    })
 }
 
 /// Runs a test against the API server.

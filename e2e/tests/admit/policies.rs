@@ -247,7 +247,7 @@ fn rows(names: &Names) -> Vec<Row<'_>> {
         row("daemon-reports-its-hypervisor",
             "the condition Ready of a Hypervisor is the operator's",
             (here, hypervisor_says(ready("Ready"))),
-            (here, hypervisor_says(ready("Qualified")))),
+            (here, hypervisor_says(json!({"daemonVersion": "admit"})))),
         row("daemon-renews-its-lease", "a node-daemon does not delete leases",
             (here, ("Lease", Write::Delete(names.here.clone()))),
             (here, ("Lease", lease(&format!("hypervisor-{}", names.here))))),
