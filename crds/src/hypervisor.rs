@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
 use crate::ident::{BootId, Epoch, LogId, Uid};
+use crate::net_ident::Address;
 use crate::quantity::Bytes;
 
 /// What the provider wants of the hypervisor. Its node-daemon creates the
@@ -126,6 +127,9 @@ pub struct HypervisorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub smbios_uuid: Option<String>,
+    /// Where tunnels of tenants' networks end, if they can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub underlay: Option<Underlay>,
     /// How guests run here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acceleration: Option<Acceleration>,
@@ -161,6 +165,17 @@ pub struct HypervisorStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// The tunnel end point (VTEP) of a hypervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Underlay {
+    /// The address that tunnels start from and end at.
+    pub address: Address,
+    /// The largest packet that the link with that address carries, in bytes; a
+    /// tenant's packet is at most 50 bytes smaller.
+    pub mtu: i32,
 }
 
 /// How guests run on a hypervisor.
@@ -269,6 +284,20 @@ pub enum FeatureState {
 pub const FEATURE_CGROUP_CPU: &str = "cgroup-cpu";
 /// Name of the feature that enforces memory floors: cgroup v2 `memory`.
 pub const FEATURE_CGROUP_MEMORY: &str = "cgroup-memory";
+
+/// Name of the feature that carries tenants' networks between nodes: VXLAN
+/// devices.
+pub const FEATURE_VXLAN: &str = "vxlan";
+/// Name of the feature that joins the ports of a network on a node.
+pub const FEATURE_BRIDGE: &str = "bridge";
+/// Name of the feature that is a guest's network card on the node's side.
+pub const FEATURE_TAP: &str = "tap";
+/// Name of the feature that keeps guests from using others' addresses: nft's
+/// families `bridge` and `netdev`.
+pub const FEATURE_NFTABLES: &str = "nftables";
+/// What a node needs to host interfaces of servers.
+pub const NETWORK_FEATURES: [&str; 4] =
+    [FEATURE_VXLAN, FEATURE_BRIDGE, FEATURE_TAP, FEATURE_NFTABLES];
 
 /// A QEMU bundle on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

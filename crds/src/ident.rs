@@ -64,7 +64,7 @@ macro_rules! string_ident {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "minLength": 1, "maxLength": $max, "pattern": $pattern })
+                json_schema!({ "description": $what, "type": "string", "minLength": 1, "maxLength": $max, "pattern": $pattern })
             }
         }
     };

@@ -8,22 +8,31 @@
 //! | VirtualServer | [`virtual_server`] | spec: tenant; status: operator, but `runtime`: node-daemon |
 //! | Disk | [`disk`] | spec: tenant; status: operator, but `volume`: node-daemon |
 //! | ServerClass, DiskClass, ServerImage | [`server_class`], [`disk_class`], [`server_image`] | provider |
+//! | TenantNetwork | [`tenant_network`] | spec: tenant; status: operator |
+//! | NetworkPort | [`network_port`] | spec: operator; status: node-daemon |
+//! | NetworkSegment, AddressClaim | [`network_segment`], [`address_claim`] | operator, but `tornDown`: node-daemons |
 //! | Hypervisor | [`hypervisor`] | spec: provider; status: node-daemon, but condition `Ready`: operator |
 
 // The columns of a CRD are attributes, and columns may be alike.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod address_claim;
 pub mod condition;
 pub mod disk;
 pub mod disk_class;
 pub mod hypervisor;
 pub mod ident;
+pub mod net_ident;
+pub mod network_interface;
+pub mod network_port;
+pub mod network_segment;
 pub mod quantity;
 pub mod reference;
 pub mod right;
 pub mod schema;
 pub mod server_class;
 pub mod server_image;
+pub mod tenant_network;
 pub mod virtual_server;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -42,7 +51,7 @@ pub const SERVER_LABEL: &str = "suigen.dev/virtual-server";
 /// with the one a binary was built for.
 pub const SCHEMA_ANNOTATION: &str = "suigen.dev/schema";
 /// The schema version of this build. Raise it with every change of a CRD.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 /// The audience of the token with which a node-daemon and a console user
 /// address the operator: a token made for the API server is useless there.
 pub const OPERATOR_AUDIENCE: &str = "suigen-operator";
@@ -60,6 +69,10 @@ pub fn all_crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
         disk_class::DiskClass::crd(),
         server_image::ServerImage::crd(),
         hypervisor::Hypervisor::crd(),
+        tenant_network::TenantNetwork::crd(),
+        network_segment::NetworkSegment::crd(),
+        network_port::NetworkPort::crd(),
+        address_claim::AddressClaim::crd(),
     ]
     .into_iter()
     .map(schema::finish)

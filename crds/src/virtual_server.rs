@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
 use crate::disk::ReclaimPolicy;
-use crate::ident::{BootId, Epoch, LogId, NodeName, Uid};
+use crate::ident::{BootId, Epoch, LogId, NodeName, Sha256, Uid};
+use crate::network_interface::{NetworkInterface, PlacedInterface};
 use crate::quantity::Bytes;
 use crate::server_class::ResourceType;
 use crate::server_image::Firmware;
@@ -29,6 +30,7 @@ use crate::server_image::Firmware;
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.serverClassName"),
     printcolumn(name = "Node", type_ = "string", json_path = ".status.placement.nodeName"),
+    printcolumn(name = "Address", type_ = "string", json_path = ".status.interfaces[0].addresses[0]"),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.placement.epoch", priority = 1),
     printcolumn(name = "Power", type_ = "string", json_path = ".spec.powerState", priority = 1),
     printcolumn(name = "Started", type_ = "date", json_path = ".status.runtime.startedAt", priority = 1),
@@ -44,6 +46,7 @@ use crate::server_image::Firmware;
     validation = Rule::new("self.serverClassName == oldSelf.serverClassName").message("serverClassName cannot be changed: create another VirtualServer and give it the disks").field_path(".serverClassName"),
     validation = Rule::new("self.disks == oldSelf.disks").message("disks cannot be changed: create another VirtualServer and give it the disks").field_path(".disks"),
     validation = Rule::new("self.bootDiskName == oldSelf.bootDiskName").message("bootDiskName cannot be changed").field_path(".bootDiskName"),
+    validation = Rule::new("(has(self.networkInterfaces) ? self.networkInterfaces : []) == (has(oldSelf.networkInterfaces) ? oldSelf.networkInterfaces : [])").message("networkInterfaces cannot be changed yet: create another VirtualServer and give it the disks").field_path(".networkInterfaces"),
     validation = Rule::new("self.disks.exists(d, d.name == self.bootDiskName)").message("bootDiskName must be the name of one of the disks").field_path(".bootDiskName")
 )]
 pub struct VirtualServerSpec {
@@ -65,7 +68,29 @@ pub struct VirtualServerSpec {
     /// The server's disks, in the order in which the guest sees them.
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub disks: Vec<ServerDisk>,
+    /// The server's network interfaces, in the order in which the guest sees them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub network_interfaces: Vec<NetworkInterface>,
+    /// The Secret, of the same namespace, whose key `userData` the guest's
+    /// cloud-init gets. Read at each start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub user_data_secret_name: Option<String>,
+    /// Public keys, one a line as in `authorized_keys`, that the guest's
+    /// cloud-init lets in for its default user. Read at each start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "set"))]
+    pub ssh_authorized_keys: Vec<SshKey>,
 }
+
+/// A public key, as a line of `authorized_keys`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct SshKey(
+    #[schemars(length(min = 16, max = 4096), regex(pattern = "^[ -~]+$"))] pub String,
+);
 
 /// One disk of a server: one that exists, or one that is made for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -167,11 +192,16 @@ pub struct VirtualServerStatus {
     /// The right to run the server: who has it, and under which number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
+    /// The server's interfaces with what they were given. Written when the
+    /// server is first placed, kept for its life.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub interfaces: Vec<PlacedInterface>,
     /// What the node-daemon of the placed node sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Runtime>,
     /// `Ready`: the desired state is reached (also off, where that is desired).
-    /// `Scheduled`, `DisksReady`, `Running`: the steps to it. `Reconciling` while
+    /// `Scheduled`, `DisksReady`, `InterfacesReady`, `Running`: the steps to it. `Reconciling` while
     /// it is worked on, `Stalled` when a person must act.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -287,6 +317,10 @@ pub struct Runtime {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub bundle: Option<String>,
+    /// Digest of the first boot data (cloud-init's NoCloud disk) that this
+    /// incarnation was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_boot_digest: Option<Sha256>,
     /// When this incarnation's guest began to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

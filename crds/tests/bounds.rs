@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::string::string_regex;
 use schemars::{JsonSchema, SchemaGenerator};
 use suigen_crds::ident::{BootId, LogId, NodeName, Sha256, Uid};
+use suigen_crds::net_ident::MacAddress;
 use suigen_crds::quantity::Bytes;
 
 /// Texts that the pattern in a type's schema admits.
@@ -41,11 +42,13 @@ proptest! {
         log in admitted::<LogId>(),
         boot in admitted::<BootId>(),
         digest in admitted::<Sha256>(),
+        mac in admitted::<MacAddress>(),
     ) {
         prop_assert!(NodeName::try_from(node).is_ok());
         prop_assert!(Uid::try_from(uid).is_ok());
         prop_assert!(LogId::try_from(log).is_ok());
         prop_assert!(BootId::try_from(boot).is_ok());
         prop_assert!(Sha256::try_from(digest).is_ok());
+        prop_assert!(MacAddress::try_from(mac).is_ok());
     }
 }

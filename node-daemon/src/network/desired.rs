@@ -5,13 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use suigen_crds::ident::Uid;
+use suigen_crds::tenant_network::OVERHEAD;
 
 use super::dhcp::Lease;
 use super::ident::{InvalidTerm, LinkName, MacAddress, Vni};
-
-/// What VXLAN adds to a tenant's packet over IPv4, in bytes: outer IPv4 (20),
-/// UDP (8), VXLAN (8) and the inner Ethernet header (14).
-pub const OVERHEAD: u16 = 50;
 
 /// The least that IPv4 must carry, in bytes (RFC 791).
 const MTU_MIN: u16 = 576;

@@ -63,6 +63,7 @@ pub fn status(
         boot_id: Some(about.boot.clone()),
         wal_id: Some(about.log.clone()),
         smbios_uuid: findings.smbios_uuid.clone(),
+        underlay: None,
         acceleration: Some(findings.acceleration),
         kvm: Some(findings.kvm.clone()),
         cpu: Some(findings.cpu.clone()),

@@ -98,6 +98,7 @@ pub fn report(account: &Account<'_>) -> Option<Runtime> {
         boot_id: Some(account.boot.clone()),
         incarnation: account.record.map(|record| record.incarnation),
         bundle: run.map(|record| record.bundle.clone()),
+        first_boot_digest: None,
         started_at: run.and_then(|record| record.started_at.clone()),
     })
 }
@@ -121,6 +122,7 @@ pub fn given_up(
         boot_id: Some(boot.clone()),
         incarnation: None,
         bundle: None,
+        first_boot_digest: None,
         started_at: None,
     }
 }
