@@ -31,7 +31,7 @@ pub const QUARANTINE_SECONDS: i64 = 300;
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.network.name"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name == 'vni-' + string(self.spec.vni)").message("the name of a NetworkSegment is vni-<vni>"),
+    validation = Rule::new("self.metadata.name.matches('^vni-[1-9][0-9]{0,7}$') && int(self.metadata.name.substring(4)) == self.spec.vni").message("the name of a NetworkSegment is vni-<vni>"),
     validation = Rule::new("self.spec == oldSelf.spec").message("a NetworkSegment is created and deleted, never changed")
 )]
 #[serde(rename_all = "camelCase")]

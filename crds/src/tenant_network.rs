@@ -37,7 +37,7 @@ pub const OVERHEAD: u16 = 50;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("(has(self.mtu) ? self.mtu : 0) == (has(oldSelf.mtu) ? oldSelf.mtu : 0)").message("mtu cannot be changed: create another TenantNetwork").field_path(".mtu"),
-    validation = Rule::new("(has(oldSelf.subnets) ? oldSelf.subnets : []).all(o, (has(self.subnets) ? self.subnets : []).exists(s, s.name == o.name && s.cidr == o.cidr && (has(s.gateway) ? s.gateway : '') == (has(o.gateway) ? o.gateway : '')))").message("a subnet cannot be removed, nor its cidr or gateway changed, since servers may use its addresses: add a subnet, or create another TenantNetwork"),
+    validation = Rule::new("!has(oldSelf.subnets) || (has(self.subnets) && oldSelf.subnets.all(o, self.subnets.exists(s, s.name == o.name && s.cidr == o.cidr && (has(s.gateway) ? s.gateway : '') == (has(o.gateway) ? o.gateway : ''))))").message("a subnet cannot be removed, nor its cidr or gateway changed, since servers may use its addresses: add a subnet, or create another TenantNetwork"),
     validation = Rule::new("!has(self.subnets) || self.subnets.all(a, self.subnets.all(b, a.name == b.name || !isCIDR(a.cidr) || !isCIDR(b.cidr) || !(cidr(a.cidr).containsCIDR(b.cidr) || cidr(b.cidr).containsCIDR(a.cidr))))").message("the subnets of a network must not overlap").field_path(".subnets")
 )]
 pub struct TenantNetworkSpec {
@@ -63,7 +63,6 @@ pub struct TenantNetworkSpec {
     validation = Rule::new("!isCIDR(self.cidr) || cidr(self.cidr) == cidr(self.cidr).masked()").message("cidr has bits set after its prefix: write the first address of the subnet, such as 10.20.0.0/24").field_path(".cidr"),
     validation = Rule::new("!isCIDR(self.cidr) || ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].all(r, !cidr(r).containsCIDR(self.cidr))").message("no subnet within 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 or 224.0.0.0/3: these have a meaning of their own").field_path(".cidr"),
     validation = Rule::new("!has(self.gateway) || !isCIDR(self.cidr) || (isIP(self.gateway) && cidr(self.cidr).containsIP(self.gateway))").message("gateway must be an address of the subnet").field_path(".gateway"),
-    validation = Rule::new("!has(self.gateway) || !isCIDR(self.cidr) || !isIP(self.gateway) || ip(self.gateway) != cidr(self.cidr).masked().ip()").message("gateway cannot be the first address of the subnet, which names the subnet itself").field_path(".gateway"),
     validation = Rule::new("!has(self.nameservers) || self.nameservers.all(n, isIP(n) && ip(n).family() == 4)").message("nameservers are IPv4 addresses").field_path(".nameservers")
 )]
 pub struct Subnet {
