@@ -24,6 +24,7 @@ use crate::health::http::{self, Health};
 use crate::host::bundle;
 use crate::host::paths::Paths;
 use crate::metrics::Metrics;
+use crate::network::feed::TenantNetworks;
 use crate::report::runtime::explain;
 use crate::right::decide::Me;
 use crate::right::log_id;
@@ -62,6 +63,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         boot: boot_id()?,
         metrics,
         ledger: Ledger::default(),
+        networks: TenantNetworks::default(),
         disks: DiskLocks::default(),
         bundles: OnceLock::new(),
         tool: OnceLock::new(),

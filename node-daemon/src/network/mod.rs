@@ -29,12 +29,14 @@
 //! | [`watch`] | tells when somebody changed something |
 //! | [`dhcp`] | answers a port's DHCP, at its tap |
 //! | [`dataplane`] | puts the parts together |
+//! | [`feed`] | says what to host, from the objects of the API |
 
 pub mod apply;
 pub mod dataplane;
 pub mod desired;
 pub mod dhcp;
 pub mod diff;
+pub mod feed;
 #[cfg(test)]
 mod fixtures;
 pub mod ident;

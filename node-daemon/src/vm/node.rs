@@ -12,6 +12,7 @@ use crate::api::Api;
 use crate::disk::locks::DiskLocks;
 use crate::host::paths::Paths;
 use crate::metrics::Metrics;
+use crate::network::feed::TenantNetworks;
 use crate::storage::image_tool::ImageTool;
 
 /// What this node gives to servers now.
@@ -40,6 +41,8 @@ pub struct Node {
     pub metrics: Metrics,
     /// What servers take of the node.
     pub ledger: Ledger,
+    /// Taps for the servers' interfaces.
+    pub networks: TenantNetworks,
     /// One lock a disk.
     pub disks: DiskLocks,
     /// Bundles on the node, the one for new runs first.

@@ -11,6 +11,7 @@ use suigen_node_daemon::api::Api;
 use suigen_node_daemon::disk::locks::DiskLocks;
 use suigen_node_daemon::hypervisor::qemu::process;
 use suigen_node_daemon::metrics::Metrics;
+use suigen_node_daemon::network::feed::TenantNetworks;
 use suigen_node_daemon::right::decide::Me;
 use suigen_node_daemon::right::log_id;
 use suigen_node_daemon::vm::adopt;
@@ -81,6 +82,7 @@ impl Scene {
             boot: "0a000000-0000-4000-8000-00000000000b".to_owned().try_into().unwrap(),
             metrics,
             ledger: Ledger::default(),
+            networks: TenantNetworks::default(),
             disks: DiskLocks::default(),
             bundles: OnceLock::from(vec![bundle]),
             tool: OnceLock::from(self.shop.tool.clone()),

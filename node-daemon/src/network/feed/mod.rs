@@ -1,0 +1,3 @@
+//! Feeds the data plane from the objects of the API.
+pub mod handle;
+pub use handle::{Attached, TenantNetworks};
