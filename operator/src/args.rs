@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Parser, ValueEnum};
+use suigen_crds::net_ident::Vni;
 
 /// Suigen's operator: resolves classes, makes disks, places servers, serves consoles.
 #[derive(Debug, Clone, Parser)]
@@ -20,12 +22,22 @@ pub struct Args {
     /// Where node-daemons and console users are served, in HTTPS.
     #[arg(long, env = "SUIGEN_API_ADDRESS", default_value = "0.0.0.0:8443")]
     pub api_address: SocketAddr,
+    /// The least VNI that a TenantNetwork is given.
+    #[arg(long, env = "SUIGEN_VNI_FIRST", default_value_t = 4096, value_parser = vni())]
+    pub vni_first: u32,
+    /// The greatest.
+    #[arg(long, env = "SUIGEN_VNI_LAST", default_value_t = Vni::MAX, value_parser = vni())]
+    pub vni_last: u32,
     /// How log lines are written.
     #[arg(long, env = "SUIGEN_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
     /// What is logged, in the syntax of `tracing`'s `EnvFilter`.
     #[arg(long, env = "SUIGEN_LOG", default_value = "info")]
     pub log: String,
+}
+
+fn vni() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(Vni::MAX))
 }
 
 /// How log lines are written.

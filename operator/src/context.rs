@@ -15,6 +15,7 @@ use crate::hypervisor::heartbeat::Heartbeats;
 use crate::memory::{Created, Patience, Refusals, Written};
 use crate::metrics::Metrics;
 use crate::placement::ledger::Ledger;
+use crate::tenant_network::allocate::VniRange;
 use crate::watch::Stores;
 use crate::watch::unreadable::Unreadable;
 use crate::watch::wake::Wake;
@@ -39,6 +40,8 @@ pub struct Context {
     pub patience: Patience,
     /// Hypervisors that refused a server lately.
     pub refusals: Refusals,
+    /// The VNIs that networks are given.
+    pub vnis: VniRange,
     /// When each hypervisor was heard of last.
     pub heartbeats: Heartbeats,
     /// Counters.

@@ -16,27 +16,36 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
+use suigen_crds::address_claim::AddressClaim;
 use suigen_crds::disk::Disk;
 use suigen_crds::disk_class::DiskClass;
 use suigen_crds::hypervisor::Hypervisor;
+use suigen_crds::network_port::NetworkPort;
+use suigen_crds::network_segment::NetworkSegment;
 use suigen_crds::server_class::ServerClass;
 use suigen_crds::server_image::ServerImage;
+use suigen_crds::tenant_network::TenantNetwork;
 use suigen_crds::virtual_server::VirtualServer;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::args::Args;
 use crate::chain::Chain;
 use crate::context::{Context, MANAGER};
 use crate::hypervisor::heartbeat::Heartbeats;
 use crate::memory::{Created, Patience, Refusals, Written};
 use crate::metrics::{Metrics, count};
 use crate::outcome::Outcome;
+use crate::tenant_network::allocate::VniRange;
 use crate::watch::Stores;
 use crate::watch::feed::{Change, Feed};
 use crate::watch::unreadable::Unreadable;
-use crate::watch::wake::{self, Queues, Wake};
-use crate::{disk, hypervisor, virtual_server, write};
+use crate::watch::wake::{self, Queues, Wake, networks};
+use crate::{
+    address_claim, disk, hypervisor, network_port, network_segment, tenant_network, virtual_server,
+    write,
+};
 
 /// Objects of one kind that are looked at at the same time. A look is a few
 /// round trips; so a burst of servers is not held up by one slow answer.
@@ -58,6 +67,10 @@ struct Writers {
     disk_classes: Writer<DiskClass>,
     images: Writer<ServerImage>,
     hypervisors: Writer<Hypervisor>,
+    tenant_networks: Writer<TenantNetwork>,
+    network_segments: Writer<NetworkSegment>,
+    network_ports: Writer<NetworkPort>,
+    address_claims: Writer<AddressClaim>,
     leases: Writer<Lease>,
 }
 
@@ -65,14 +78,13 @@ struct Writers {
 /// which is a bug: the process is to end, and another replica to take over.
 pub async fn run(
     client: Client,
-    namespace: &str,
-    identity: &str,
+    (args, vnis): (&Args, VniRange),
     metrics: Arc<Metrics>,
     stop: CancellationToken,
 ) -> bool {
     let (stores, writers) = stores();
     let (wake, queues) = Wake::new();
-    let reporter = Reporter { controller: MANAGER.into(), instance: Some(identity.to_owned()) };
+    let reporter = Reporter { controller: MANAGER.into(), instance: Some(args.identity.clone()) };
     let ctx = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
         client,
@@ -84,12 +96,13 @@ pub async fn run(
         created: Created::default(),
         patience: Patience::default(),
         refusals: Refusals::default(),
+        vnis,
         heartbeats: Heartbeats::default(),
         metrics,
         errands: TaskTracker::new(),
     });
     let shared = Shared { ctx, stop: stop.clone() };
-    let mut tasks = feeds(&shared, namespace, writers);
+    let mut tasks = feeds(&shared, &args.namespace, writers);
     if all_listed(&shared.ctx.stores, &stop).await {
         tracing::info!("every kind is listed: deciding");
         decide(&shared, queues, &mut tasks);
@@ -119,6 +132,10 @@ fn stores() -> (Stores, Writers) {
     let (disk_classes, disk_classes_in) = store();
     let (images, images_in) = store();
     let (hypervisors, hypervisors_in) = store();
+    let (tenant_networks, tenant_networks_in) = store();
+    let (network_segments, network_segments_in) = store();
+    let (network_ports, network_ports_in) = store();
+    let (address_claims, address_claims_in) = store();
     let (leases, leases_in) = store();
     let writers = Writers {
         servers: servers_in,
@@ -127,9 +144,26 @@ fn stores() -> (Stores, Writers) {
         disk_classes: disk_classes_in,
         images: images_in,
         hypervisors: hypervisors_in,
+        tenant_networks: tenant_networks_in,
+        network_segments: network_segments_in,
+        network_ports: network_ports_in,
+        address_claims: address_claims_in,
         leases: leases_in,
     };
-    (Stores { servers, disks, server_classes, disk_classes, images, hypervisors, leases }, writers)
+    let stores = Stores {
+        servers,
+        disks,
+        server_classes,
+        disk_classes,
+        images,
+        hypervisors,
+        tenant_networks,
+        network_segments,
+        network_ports,
+        address_claims,
+        leases,
+    };
+    (stores, writers)
 }
 
 fn feeds(shared: &Shared, namespace: &str, writers: Writers) -> JoinSet<()> {
@@ -142,6 +176,10 @@ fn feeds(shared: &Shared, namespace: &str, writers: Writers) -> JoinSet<()> {
     feed(t, shared, None, ("DiskClass", w.disk_classes), wake::on_disk_class);
     feed(t, shared, None, ("ServerImage", w.images), wake::on_image);
     feed(t, shared, None, ("Hypervisor", w.hypervisors), wake::on_hypervisor);
+    feed(t, shared, None, ("TenantNetwork", w.tenant_networks), networks::on_tenant_network);
+    feed(t, shared, None, ("NetworkSegment", w.network_segments), networks::on_network_segment);
+    feed(t, shared, None, ("NetworkPort", w.network_ports), networks::on_network_port);
+    feed(t, shared, None, ("AddressClaim", w.address_claims), networks::on_address_claim);
     feed(t, shared, Some(namespace), ("Lease", w.leases), wake::on_lease);
     tasks
 }
@@ -161,8 +199,19 @@ fn feed<K>(
 }
 
 async fn all_listed(stores: &Stores, stop: &CancellationToken) -> bool {
-    let Stores { servers, disks, server_classes, disk_classes, images, hypervisors, leases } =
-        stores;
+    let Stores {
+        servers,
+        disks,
+        server_classes,
+        disk_classes,
+        images,
+        hypervisors,
+        tenant_networks,
+        network_segments,
+        network_ports,
+        address_claims,
+        leases,
+    } = stores;
     let all = async {
         servers.wait_until_ready().await.is_ok()
             && disks.wait_until_ready().await.is_ok()
@@ -170,6 +219,10 @@ async fn all_listed(stores: &Stores, stop: &CancellationToken) -> bool {
             && disk_classes.wait_until_ready().await.is_ok()
             && images.wait_until_ready().await.is_ok()
             && hypervisors.wait_until_ready().await.is_ok()
+            && tenant_networks.wait_until_ready().await.is_ok()
+            && network_segments.wait_until_ready().await.is_ok()
+            && network_ports.wait_until_ready().await.is_ok()
+            && address_claims.wait_until_ready().await.is_ok()
             && leases.wait_until_ready().await.is_ok()
     };
     tokio::select! {
@@ -179,12 +232,17 @@ async fn all_listed(stores: &Stores, stop: &CancellationToken) -> bool {
 }
 
 fn decide(shared: &Shared, queues: Queues, tasks: &mut JoinSet<()>) {
-    let Queues { servers, disks, hypervisors } = queues;
-    let stores = shared.ctx.stores.clone();
+    let q = queues;
     let s = |kind| (kind, shared.clone());
-    tasks.spawn(work(s("VirtualServer"), stores.servers, servers, virtual_server::reconcile));
-    tasks.spawn(work(s("Disk"), stores.disks, disks, disk::reconcile));
-    tasks.spawn(work(s("Hypervisor"), stores.hypervisors, hypervisors, hypervisor::reconcile));
+    let st = shared.ctx.stores.clone();
+    tasks.spawn(work(s("VirtualServer"), st.servers, q.servers, virtual_server::reconcile));
+    tasks.spawn(work(s("Disk"), st.disks, q.disks, disk::reconcile));
+    tasks.spawn(work(s("Hypervisor"), st.hypervisors, q.hypervisors, hypervisor::reconcile));
+    let (networks, segments) = (st.tenant_networks, st.network_segments);
+    tasks.spawn(work(s("TenantNetwork"), networks, q.networks, tenant_network::reconcile));
+    tasks.spawn(work(s("NetworkSegment"), segments, q.segments, network_segment::reconcile));
+    tasks.spawn(work(s("NetworkPort"), st.network_ports, q.ports, network_port::reconcile));
+    tasks.spawn(work(s("AddressClaim"), st.address_claims, q.claims, address_claim::reconcile));
 }
 
 async fn work<K, F>(

@@ -2,8 +2,10 @@
 //!
 //! Reading order: [`controllers`] (wiring) → [`virtual_server`], [`disk`],
 //! [`hypervisor`] (one folder a kind: observe, decide, apply, status) →
+//! [`tenant_network`], [`network_segment`], [`network_port`], [`address_claim`] →
 //! [`placement`] (pure engine) → [`node_api`] (certificates, consoles).
 
+mod address_claim;
 mod args;
 mod chain;
 mod context;
@@ -18,11 +20,14 @@ mod hypervisor;
 mod lease;
 mod memory;
 mod metrics;
+mod network_port;
+mod network_segment;
 mod node_api;
 mod outcome;
 mod placement;
 mod reasons;
 mod schema_check;
+mod tenant_network;
 mod virtual_server;
 mod watch;
 mod write;
@@ -42,11 +47,13 @@ use crate::chain::Chain;
 use crate::http::Readiness;
 use crate::lease::Election;
 use crate::metrics::Metrics;
+use crate::tenant_network::allocate::VniRange;
 
 fn main() -> ExitCode {
     let args = Args::parse();
     start_log(&args);
-    match run(&args) {
+    let vnis = VniRange::new(args.vni_first, args.vni_last).context("read --vni-first, --vni-last");
+    match vnis.and_then(|vnis| run(&args, vnis)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "the operator ends");
@@ -65,7 +72,7 @@ fn start_log(args: &Args) {
 }
 
 #[tokio::main]
-async fn run(args: &Args) -> anyhow::Result<()> {
+async fn run(args: &Args, vnis: VniRange) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("install the TLS provider: another one is installed"))?;
@@ -87,7 +94,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     );
     let api = tokio::spawn(or_stop(api, stop.clone()));
     let led = if schema_is_new_enough(&client, &readiness, &stop).await {
-        lead(args, client, metrics, &stop).await
+        lead((args, vnis), client, metrics, &stop).await
     } else {
         Ok(())
     };
@@ -147,7 +154,7 @@ async fn schema_is_new_enough(
 
 /// Wins the lease, decides while it holds, gives it up.
 async fn lead(
-    args: &Args,
+    (args, vnis): (&Args, VniRange),
     client: Client,
     metrics: Arc<Metrics>,
     stop: &CancellationToken,
@@ -160,9 +167,9 @@ async fn lead(
     metrics.leader.set(1);
     let deciding = stop.child_token();
     let mut controllers = tokio::spawn({
-        let (namespace, identity) = (args.namespace.clone(), args.identity.clone());
         let (metrics, deciding) = (metrics.clone(), deciding.clone());
-        async move { controllers::run(client, &namespace, &identity, metrics, deciding).await }
+        let args = args.clone();
+        async move { controllers::run(client, (&args, vnis), metrics, deciding).await }
     });
     let kept = tokio::select! {
         kept = election.hold(stop) => kept,

@@ -1,5 +1,7 @@
 //! Who is looked at again when something changes.
 
+pub mod networks;
+
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,12 +10,16 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use suigen_crds::SERVER_LABEL;
+use suigen_crds::address_claim::AddressClaim;
 use suigen_crds::disk::Disk;
 use suigen_crds::disk_class::DiskClass;
 use suigen_crds::hypervisor::Hypervisor;
+use suigen_crds::network_port::NetworkPort;
+use suigen_crds::network_segment::NetworkSegment;
 use suigen_crds::right::is_free;
 use suigen_crds::server_class::ServerClass;
 use suigen_crds::server_image::ServerImage;
+use suigen_crds::tenant_network::TenantNetwork;
 use suigen_crds::virtual_server::VirtualServer;
 
 use super::feed::Change;
@@ -26,6 +32,10 @@ pub struct Wake {
     servers: UnboundedSender<ObjectRef<VirtualServer>>,
     disks: UnboundedSender<ObjectRef<Disk>>,
     hypervisors: UnboundedSender<ObjectRef<Hypervisor>>,
+    networks: UnboundedSender<ObjectRef<TenantNetwork>>,
+    segments: UnboundedSender<ObjectRef<NetworkSegment>>,
+    ports: UnboundedSender<ObjectRef<NetworkPort>>,
+    claims: UnboundedSender<ObjectRef<AddressClaim>>,
     waiting: Mutex<BTreeSet<(String, String)>>,
 }
 
@@ -38,6 +48,14 @@ pub struct Queues {
     pub disks: UnboundedReceiver<ObjectRef<Disk>>,
     /// Hypervisors to look at.
     pub hypervisors: UnboundedReceiver<ObjectRef<Hypervisor>>,
+    /// Tenant networks to look at.
+    pub networks: UnboundedReceiver<ObjectRef<TenantNetwork>>,
+    /// Segments to look at.
+    pub segments: UnboundedReceiver<ObjectRef<NetworkSegment>>,
+    /// Ports to look at.
+    pub ports: UnboundedReceiver<ObjectRef<NetworkPort>>,
+    /// Claims to look at.
+    pub claims: UnboundedReceiver<ObjectRef<AddressClaim>>,
 }
 
 impl Wake {
@@ -46,11 +64,21 @@ impl Wake {
         let (servers, servers_out) = unbounded();
         let (disks, disks_out) = unbounded();
         let (hypervisors, hypervisors_out) = unbounded();
+        let (networks, networks_out) = unbounded();
+        let (segments, segments_out) = unbounded();
+        let (ports, ports_out) = unbounded();
+        let (claims, claims_out) = unbounded();
         let waiting = Mutex::default();
-        (
-            Self { servers, disks, hypervisors, waiting },
-            Queues { servers: servers_out, disks: disks_out, hypervisors: hypervisors_out },
-        )
+        let queues = Queues {
+            servers: servers_out,
+            disks: disks_out,
+            hypervisors: hypervisors_out,
+            networks: networks_out,
+            segments: segments_out,
+            ports: ports_out,
+            claims: claims_out,
+        };
+        (Self { servers, disks, hypervisors, networks, segments, ports, claims, waiting }, queues)
     }
 
     /// Notes whether a server waits for room on some hypervisor.
@@ -109,6 +137,7 @@ pub fn on_server(ctx: &Context, change: Change<VirtualServer>) {
             for disk in ctx.stores.disks.state_filter(|disk| names(disk, &server)) {
                 wake.disk(&disk);
             }
+            networks::of_server(ctx, &server);
         }
         Change::Listed => ctx.stores.servers.state().iter().for_each(|server| wake.server(server)),
     }
@@ -170,6 +199,7 @@ pub fn on_hypervisor(ctx: &Context, change: Change<Hypervisor>) {
             };
             ctx.stores.servers.state_filter(hosted).iter().for_each(|s| ctx.wake.server(s));
             ctx.stores.disks.state_filter(kept).iter().for_each(|d| ctx.wake.disk(d));
+            networks::of_hypervisor(ctx, &hypervisor);
         }
         Change::Listed => {
             for hypervisor in ctx.stores.hypervisors.state() {
