@@ -73,6 +73,7 @@ mod tests {
             boot_id: None,
             incarnation: None,
             bundle: None,
+            first_boot_digest: None,
             started_at: None,
         }
     }
