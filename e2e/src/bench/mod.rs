@@ -29,10 +29,11 @@ use clap::Args;
 
 use crate::artifact::cache::Cache;
 use crate::progress::step;
+use crate::scenario::pinned::Pinned;
 use crate::{setup, source_root};
 use audit::AuditLog;
 use report::Report;
-use surroundings::{Pinned, Surroundings};
+use surroundings::Surroundings;
 
 /// Names of programs, as `/proc/PID/comm` cuts them.
 const QEMU: &str = "qemu-system-x86";

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::artifact::cache::Cache;
 use crate::artifact::set::{Platform, SuigenImages};
@@ -56,44 +56,4 @@ impl Spans {
         self.0.push((what.to_owned(), started.elapsed().as_secs_f64()));
         Ok(result)
     }
-}
-
-/// While it lives, one hypervisor gets every new server.
-#[derive(Debug)]
-pub struct Pinned<'a> {
-    cluster: &'a Cluster,
-    closed: Vec<String>,
-}
-
-impl<'a> Pinned<'a> {
-    /// Closes every other hypervisor to new servers.
-    pub fn to(cluster: &'a Cluster, node: &str) -> Result<Self> {
-        let mut pinned = Self { cluster, closed: Vec::new() };
-        for other in cluster.lab()?.nodes()?.into_iter().map(|index| index.name()) {
-            if other != node {
-                schedule(cluster, &other, "Disabled")?;
-                pinned.closed.push(other);
-            }
-        }
-        if pinned.closed.len() + 1 != cluster.lab()?.nodes()?.len() {
-            bail!("{node} is no node of this lab");
-        }
-        Ok(pinned)
-    }
-}
-
-impl Drop for Pinned<'_> {
-    fn drop(&mut self) {
-        for node in &self.closed {
-            if let Err(error) = schedule(self.cluster, node, "Enabled") {
-                eprintln!("hypervisor {node} is still closed to new servers: {error:#}");
-            }
-        }
-    }
-}
-
-fn schedule(cluster: &Cluster, node: &str, scheduling: &str) -> Result<()> {
-    let patch = format!(r#"{{"spec":{{"scheduling":"{scheduling}"}}}}"#);
-    let args = ["patch", "hypervisor", node, "--type=merge", "--patch", &patch];
-    cluster.kubectl(&args).map(|_| ())
 }

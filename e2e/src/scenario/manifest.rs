@@ -48,6 +48,53 @@ spec:
     }
 }
 
+/// A TenantNetwork with one subnet.
+#[derive(Debug, Clone)]
+pub struct Network<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The prefix of its subnet.
+    pub cidr: &'a str,
+    /// Further fields of the subnet, such as `gateway: 10.20.0.1`.
+    pub subnet: &'a [&'a str],
+    /// Further lines of the spec, such as `mtu: 1400`.
+    pub spec: &'a [&'a str],
+}
+
+impl<'a> Network<'a> {
+    /// A network of 10.20.0.0/24 with a gateway and a resolver.
+    pub fn web(namespace: &'a str) -> Self {
+        let subnet = &["gateway: 10.20.0.1", "nameservers: [10.20.0.53]"];
+        Self { namespace, name: "web", cidr: "10.20.0.0/24", subnet, spec: &[] }
+    }
+
+    /// The manifest.
+    pub fn yaml(&self) -> String {
+        let Self { namespace, name, cidr, subnet, spec } = self;
+        let lines = |lines: &[&str]| -> String {
+            lines.iter().map(|line| format!("{line}\n")).collect::<String>()
+        };
+        let indented = |by: &str, text: String| text.replace('\n', &format!("\n{by}"));
+        format!(
+            "---
+apiVersion: suigen.dev/v1alpha1
+kind: TenantNetwork
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  {}
+  subnets:
+  - name: v4
+    cidr: {cidr}
+    {}
+",
+            indented("  ", lines(spec)),
+            indented("    ", lines(subnet)),
+        )
+    }
+}
+
 /// A ServerImage in the lab's file server.
 #[derive(Debug, Clone)]
 pub struct Image<'a> {
