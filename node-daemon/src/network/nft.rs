@@ -175,6 +175,9 @@ fn take_elements(object: &mut Value, elements: &mut Elements) -> Result<(), Erro
         let Some(body) = object.get_mut(kind).and_then(Value::as_object_mut) else { continue };
         let Some(Value::Array(found)) = body.remove("elem") else { continue };
         let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
+        if name == rules::COUNTED {
+            continue;
+        }
         for element in &found {
             let text = element_text(element)
                 .ok_or_else(|| Error::Listing { what: format!("element {element} of {name}") })?;
