@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::artifact::cache::Cache;
-use crate::artifact::guest_tiny;
 use crate::artifact::set::{Platform, SuigenImages};
+use crate::artifact::{guest_debian, guest_tiny};
 use crate::cluster::{Cluster, install};
 use crate::lab::{self, Lab};
 use crate::progress::step;
@@ -74,6 +74,16 @@ pub fn tiny(cache: &Cache) -> Result<Tiny> {
     let dir = guest_tiny::ensure(cache)?;
     let sha256 = fs::read_to_string(dir.join("tiny.qcow2.sha256")).context("read the digest")?;
     Ok(Tiny { file: dir.join("tiny.qcow2"), sha256: sha256.trim().to_owned() })
+}
+
+/// The guest image `debian`, built where it is missing, offered under that name.
+pub fn offer_debian(cluster: &Cluster, cache: &Cache) -> Result<()> {
+    let dir = guest_debian::ensure(cache)?;
+    let sha256 = fs::read_to_string(dir.join("debian.qcow2.sha256")).context("read the digest")?;
+    let url = publish(cluster, &dir.join("debian.qcow2"), "debian.qcow2")?;
+    let sha256 = sha256.trim();
+    let image = Image { name: "debian", url: &url, sha256, firmware: "Bios", minimum_disk: "2Gi" };
+    replace_image(cluster, &image)
 }
 
 /// Puts a file where the lab's nodes can fetch it and returns its URL.

@@ -90,6 +90,27 @@ impl Console {
         bail!("no shell after {} s; the console shows {:?}", PATIENCE.as_secs(), self.unread)
     }
 
+    /// Logs in as root where a getty asks who it is, and no password is needed.
+    pub fn login_as_root(&mut self, limit: Duration) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            self.send("\n")?;
+            if self.read_within("login: ", Duration::from_secs(3))?.is_some() {
+                break;
+            }
+            if started.elapsed() > limit {
+                bail!("no login after {} s; the console shows {:?}", limit.as_secs(), self.unread);
+            }
+        }
+        // A second Enter may still be on its way to a second prompt.
+        while self.read_within("login: ", Duration::from_secs(1))?.is_some() {}
+        self.send("root\n")?;
+        self.read_until("# ")?;
+        // Long lines would be scrolled sideways by the shell's line editor.
+        self.send("stty rows 24 cols 2000\n")?;
+        self.read_until("# ").map(|_| ())
+    }
+
     /// Runs a command in the guest's shell and returns what it printed.
     pub fn run(&mut self, command: &str) -> Result<String> {
         self.commands += 1;

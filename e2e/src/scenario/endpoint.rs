@@ -5,8 +5,11 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::cluster::Cluster;
@@ -60,6 +63,36 @@ impl OperatorEndpoint {
         // Whoever reads no further would block kubectl on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         Ok(endpoint)
+    }
+
+    /// Asks for a path with a token; returns the HTTP status and the body.
+    pub fn get(&self, path: &str, token: &str) -> Result<(u16, String)> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start a runtime")?;
+        let answer = runtime.block_on(self.ask(path, token))?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no end of the head")?;
+        let status = head.split(' ').nth(1).context("no status")?;
+        Ok((status.parse().context("read the status")?, body.to_owned()))
+    }
+
+    async fn ask(&self, path: &str, token: &str) -> Result<String> {
+        let tcp = TcpStream::connect(self.address()).await.context("connect to the operator")?;
+        let name = ServerName::try_from(Self::SERVER_NAME).context("name the operator")?;
+        let connector = TlsConnector::from(self.tls());
+        let mut stream = connector.connect(name, tcp).await.context("speak TLS")?;
+        let host = Self::SERVER_NAME;
+        // HTTP/1.0: the answer ends with the connection and comes in one piece.
+        let request =
+            format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.context("ask the operator")?;
+        let mut answer = String::new();
+        // An end without TLS's own farewell is an end all the same.
+        match stream.read_to_string(&mut answer).await {
+            Err(error) if answer.is_empty() => Err(error).context("read the answer"),
+            _ => Ok(answer),
+        }
     }
 
     /// The loopback address and port.

@@ -1,5 +1,7 @@
 //! The guest of a scenario, from inside and from its node.
 
+use std::time::Duration;
+
 use suigen_e2e::scenario::console::Console;
 use suigen_e2e::scenario::endpoint::OperatorEndpoint;
 use suigen_e2e::scenario::{self, leftovers};
@@ -20,16 +22,21 @@ pub struct Guest<'a> {
 impl<'a> Guest<'a> {
     /// Waits until the server is ready and its guest has come to user space.
     pub fn up(scenario: &'a Scenario, name: &str) -> Self {
+        scenario.wait(&format!("virtualserver/{name}"), "Ready", UP);
+        let guest = Self::placed(scenario, name);
+        guest.shell("true");
+        guest
+    }
+
+    /// A server that has a hypervisor, whatever its guest does.
+    pub fn placed(scenario: &'a Scenario, name: &str) -> Self {
         let object = format!("virtualserver/{name}");
-        scenario.wait(&object, "Ready", UP);
-        let guest = Self {
+        Self {
             scenario,
             name: name.to_owned(),
             uid: scenario.field(&object, "{.metadata.uid}"),
             node: scenario.field(&object, "{.status.placement.nodeName}"),
-        };
-        guest.shell("true");
-        guest
+        }
     }
 
     /// `virtualserver/NAME`.
@@ -39,14 +46,28 @@ impl<'a> Guest<'a> {
 
     /// Runs a command in the guest, over its serial console.
     pub fn shell(&self, command: &str) -> String {
-        let said = self.console().and_then(|mut console| {
-            console.login()?;
-            console.run(command)
-        });
-        said.unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
+        self.session().run(command)
     }
 
-    fn console(&self) -> anyhow::Result<Console> {
+    /// A shell in the guest, for more than one command.
+    pub fn session(&self) -> Session {
+        let console = self.console().and_then(|mut console| console.login().map(|()| console));
+        let console = console.unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
+        Session { console, name: self.name.clone() }
+    }
+
+    /// A shell of root in a guest that asks who logs in.
+    pub fn root_session(&self, limit: Duration) -> Session {
+        let console = self.console().and_then(|mut console| {
+            console.login_as_root(limit)?;
+            Ok(console)
+        });
+        let console = console.unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
+        Session { console, name: self.name.clone() }
+    }
+
+    /// Its serial console.
+    pub fn console(&self) -> anyhow::Result<Console> {
         let cluster = self.scenario.cluster;
         let namespace = &self.scenario.namespace;
         let account = format!("--serviceaccount={namespace}:default");
@@ -104,5 +125,18 @@ impl<'a> Guest<'a> {
         uids.extend_from_slice(further);
         leftovers::of(self.scenario.cluster, &self.node, &uids)
             .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+}
+
+/// A shell in a guest.
+pub struct Session {
+    console: Console,
+    name: String,
+}
+
+impl Session {
+    /// Runs a command and returns what it printed.
+    pub fn run(&mut self, command: &str) -> String {
+        self.console.run(command).unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
     }
 }

@@ -3,12 +3,13 @@
 
 use std::fs::{self, File};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use suigen_e2e::cluster::Cluster;
 use suigen_e2e::scenario::manifest::Server;
+use suigen_e2e::scenario::pinned::Pinned;
 use suigen_e2e::scenario::{self, Named};
 use suigen_e2e::setup;
 
@@ -23,7 +24,7 @@ pub struct Scenario {
     pub cluster: &'static Cluster,
     /// The namespace that is this scenario's alone.
     pub namespace: String,
-    _turn: File,
+    turn: Arc<File>,
 }
 
 impl Scenario {
@@ -42,18 +43,49 @@ impl Scenario {
         let lock = cluster.lab().expect("these scenarios need the lab").path("scenarios.lock");
         let file = File::create(&lock).expect("create the scenarios' lock");
         flock(&file, turn).expect("wait for this scenario's turn");
-        let namespace = format!("t-{name}");
+        Self::in_namespace(format!("t-{name}"), Arc::new(file))
+    }
+
+    /// Another namespace, as of another tenant, in the same turn.
+    pub fn beside(&self, name: &str) -> Self {
+        Self::in_namespace(format!("t-{name}"), self.turn.clone())
+    }
+
+    /// Ends this scenario's turn: what follows bears whatever others break.
+    pub fn let_others_run(&self) {
+        flock(&*self.turn, FlockOperation::Unlock).expect("end this scenario's turn");
+    }
+
+    fn in_namespace(namespace: String, turn: Arc<File>) -> Self {
+        let cluster = cluster();
         // What an earlier run of the same test left is not this run's business.
         cluster
             .kubectl(&["delete", "namespace", &namespace, "--ignore-not-found", "--timeout=180s"])
             .expect("remove the namespace of an earlier run");
         cluster.kubectl(&["create", "namespace", &namespace]).expect("create the namespace");
-        Self { cluster, namespace, _turn: file }
+        Self { cluster, namespace, turn }
     }
 
     /// Applies manifests.
     pub fn apply(&self, manifests: &str) {
         scenario::apply(self.cluster, manifests).expect("apply");
+    }
+
+    /// Applies manifests whose servers are all to go to one hypervisor, whatever
+    /// else is placed meanwhile.
+    pub fn apply_on(&self, node: &str, manifests: &str, servers: &[&str]) {
+        let lock = self.cluster.lab().expect("a lab").path("placing.lock");
+        let lock = File::create(lock).expect("create the placing lock");
+        flock(&lock, FlockOperation::LockExclusive).expect("wait to place servers");
+        let _pinned = Pinned::to(self.cluster, node).unwrap_or_else(|error| panic!("{error:#}"));
+        self.apply(manifests);
+        for server in servers {
+            let object = format!("virtualserver/{server}");
+            let placed = "{.status.placement.nodeName}";
+            let there = |on: &str| on == node;
+            scenario::wait_field(self.cluster, self.named(&object), placed, SOON, there)
+                .unwrap_or_else(|error| panic!("{error:#}"));
+        }
     }
 
     /// A small server in this scenario's namespace.
@@ -77,6 +109,25 @@ impl Scenario {
     pub fn field(&self, kind_and_name: &str, path: &str) -> String {
         scenario::field(self.cluster, self.named(kind_and_name), path)
             .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Waits until a field of an object is as wanted, and returns it.
+    pub fn wait_field(
+        &self,
+        kind_and_name: &str,
+        path: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> String {
+        scenario::wait_field(self.cluster, self.named(kind_and_name), path, SOON, wanted)
+            .unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Runs kubectl in this scenario's namespace.
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        let namespace = format!("--namespace={}", self.namespace);
+        let args: Vec<&str> =
+            [namespace.as_str()].into_iter().chain(args.iter().copied()).collect();
+        self.cluster.kubectl(&args).unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// Waits until a condition's `reason: message` contains every one of the texts.

@@ -1,0 +1,135 @@
+//! Operators that die, and two at once: what is given out is given once.
+
+use std::collections::BTreeSet;
+
+use suigen_e2e::demo::trouble;
+use suigen_e2e::progress::wait_for;
+use suigen_e2e::scenario;
+use suigen_e2e::scenario::manifest::{Network, Server};
+
+use crate::harness::{SOON, Scenario, UP};
+use crate::net;
+
+/// Networks with servers in them, all of their own name: `(network, server)`.
+fn many(scenario: &Scenario) -> (String, Vec<String>) {
+    let mut manifests = String::new();
+    let mut servers = Vec::new();
+    for number in 0..3 {
+        let name = format!("net-{number}");
+        manifests += &Network { name: &name, ..Network::web(&scenario.namespace) }.yaml();
+        for letter in ["a", "b"] {
+            let server = format!("{letter}{number}");
+            let line = format!("networkInterfaces: [{{name: eth0, tenantNetworkName: {name}}}]");
+            manifests += &Server { spec: &[&line], ..scenario.tiny(&server) }.yaml();
+            servers.push(server);
+        }
+    }
+    (manifests, servers)
+}
+
+/// Every server has one port and one claim, and nothing was given twice.
+fn nothing_was_given_twice(scenario: &Scenario, servers: usize) {
+    let lines = |kind: &str, path: &str| -> Vec<String> {
+        let all = format!(r#"{{range .items[*]}}{path}{{"\n"}}{{end}}"#);
+        scenario.field(kind, &all).lines().map(str::to_owned).collect()
+    };
+    let unique = |what: &str, lines: Vec<String>, count: usize| {
+        let distinct: BTreeSet<&String> = lines.iter().collect();
+        assert_eq!((lines.len(), distinct.len()), (count, count), "{what}: {lines:?}");
+    };
+    unique("VNIs", lines("tenantnetwork", "{.status.vni}"), 3);
+    let mac = "{.spec.vni} {.spec.macAddress}";
+    unique("MAC addresses", lines("networkport", mac), servers);
+    let address = "{.spec.vni} {.spec.addresses[0]}";
+    unique("addresses", lines("networkport", address), servers);
+    unique("claims", lines("addressclaim", "{.spec.portName}"), servers);
+    let ours =
+        format!(r#"{{range .items[?(@.spec.network.namespace=="{}")]}}"#, scenario.namespace);
+    let segments = format!("{ours}{{.status.phase}} {{.spec.network.uid}}{{\"\\n\"}}{{end}}");
+    let segments = scenario.field("networksegment", &segments);
+    let in_use = segments.lines().filter(|line| line.starts_with("InUse"));
+    unique("segments", in_use.map(str::to_owned).collect(), 3);
+}
+
+fn all_ready(scenario: &Scenario, servers: &[String]) {
+    for server in servers {
+        scenario.wait(&format!("virtualserver/{server}"), "Ready", UP);
+    }
+}
+
+fn everything_goes(scenario: &Scenario) {
+    for kind in ["virtualservers", "tenantnetworks", "networkports", "addressclaims"] {
+        wait_for(&format!("the end of all {kind}"), UP, || {
+            let left = scenario.kubectl(&["get", kind, "--output=name"]);
+            Ok(left.is_empty().then_some(()))
+        })
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    }
+}
+
+#[test]
+fn fault_operators_that_die_between_writes_give_nothing_twice() {
+    let scenario = Scenario::alone("net-leader");
+    let (manifests, servers) = many(&scenario);
+    scenario.apply(&manifests);
+    for _ in 0..3 {
+        trouble::kill_operator(scenario.cluster).expect("kill the operator");
+    }
+    all_ready(&scenario, &servers);
+    nothing_was_given_twice(&scenario, servers.len());
+    scenario.kubectl(&["delete", "virtualservers,tenantnetworks", "--all", "--wait=false"]);
+    for _ in 0..3 {
+        trouble::kill_operator(scenario.cluster).expect("kill the operator");
+    }
+    everything_goes(&scenario);
+}
+
+fn holder(scenario: &Scenario) -> String {
+    let lease = ("suigen-system", "lease/suigen-operator");
+    scenario::field(scenario.cluster, lease, "{.spec.holderIdentity}").expect("read the Lease")
+}
+
+/// The node of the operator pod that leads, and its process there.
+fn leader(scenario: &Scenario) -> (String, String) {
+    let holder = holder(scenario);
+    let pods = scenario
+        .cluster
+        .kubectl(&[
+            "--namespace=suigen-system",
+            "get",
+            "pods",
+            "--selector=app.kubernetes.io/component=operator",
+            r#"--output=jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.metadata.uid}{"\n"}{end}"#,
+        ])
+        .expect("list the operator's pods");
+    let pod = pods.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let pod = pod.filter(|pod| holder.contains(pod[0])).collect::<Vec<_>>();
+    let [pod] = &pod[..] else { panic!("{holder:?} leads, and there are {pods}") };
+    let find = format!(
+        "for p in $(pgrep -x operator); do grep -q {} /proc/$p/cgroup && echo $p; done",
+        pod[2]
+    );
+    let process = net::on_node(scenario, pod[1], &find).trim().to_owned();
+    assert!(process.parse::<u32>().is_ok(), "the leader's process: {process:?}");
+    (pod[1].to_owned(), process)
+}
+
+#[test]
+fn fault_two_operators_that_both_believe_to_lead_give_nothing_twice() {
+    let scenario = Scenario::alone("net-two");
+    let (manifests, servers) = many(&scenario);
+    let (first, (node, process)) = (holder(&scenario), leader(&scenario));
+    scenario.apply(&manifests);
+    // In the middle of its work, with all it has seen and is about to write in its memory.
+    net::on_node(&scenario, &node, &format!("kill -STOP {process}"));
+    let next = wait_for("another operator to lead", SOON, || {
+        let now = holder(&scenario);
+        Ok((!now.is_empty() && now != first).then_some(()))
+    });
+    net::on_node(&scenario, &node, &format!("kill -CONT {process} || true"));
+    next.unwrap_or_else(|error| panic!("{error:#}"));
+    all_ready(&scenario, &servers);
+    nothing_was_given_twice(&scenario, servers.len());
+    scenario.kubectl(&["delete", "virtualservers,tenantnetworks", "--all", "--wait=false"]);
+    everything_goes(&scenario);
+}
