@@ -11,8 +11,10 @@
 //! | [`report`] | what is written to the API, and when |
 //! | [`api`] | reading, watching and writing the API |
 //! | [`hypervisor`], [`host`], [`storage`] | QEMU, QMP, KVM; the node; images and volumes |
+//! | [`first_boot`] | the disk of first boot data (cloud-init) |
 //! | [`network`] | the tenants' networks: bridges, tunnels, rules, DHCP |
 //! | [`console`], [`node_certificate`] | serial consoles over mutual TLS |
+//! | [`operator_client`] | requests to the operator's HTTPS server |
 //! | [`health`], [`metrics`] | probes and counters |
 
 pub mod api;
@@ -20,12 +22,14 @@ pub mod args;
 pub mod console;
 pub mod daemon;
 pub mod disk;
+pub mod first_boot;
 pub mod health;
 pub mod host;
 pub mod hypervisor;
 pub mod metrics;
 pub mod network;
 pub mod node_certificate;
+pub mod operator_client;
 pub mod report;
 pub mod right;
 pub mod storage;

@@ -3,6 +3,7 @@
 
 mod heartbeat;
 mod lock;
+mod networks;
 mod qualify;
 mod watches;
 
@@ -25,6 +26,7 @@ use crate::host::bundle;
 use crate::host::paths::Paths;
 use crate::metrics::Metrics;
 use crate::network::feed::TenantNetworks;
+use crate::operator_client::Operator;
 use crate::report::runtime::explain;
 use crate::right::decide::Me;
 use crate::right::log_id;
@@ -61,6 +63,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         api,
         paths,
         boot: boot_id()?,
+        operator: Operator {
+            address: args.operator_address.clone(),
+            token: args.token_file.clone(),
+        },
         metrics,
         ledger: Ledger::default(),
         networks: TenantNetworks::default(),
@@ -93,10 +99,6 @@ fn start_parts(
     offer: watch::Sender<Option<Arc<Offer>>>,
 ) {
     let (identity, identified) = watch::channel(None);
-    let operator = node_certificate::Operator {
-        address: args.operator_address.clone(),
-        token: args.token_file.clone(),
-    };
     let console = console::serve(args.console_address, node.clone(), identified);
     parts.spawn(async move {
         if let Err(error) = console.await {
@@ -106,10 +108,12 @@ fn start_parts(
     parts.spawn(watches::watch(registry.clone()));
     // Each of these may be left off at any point.
     let stop = &node.stop;
-    let certificate = node_certificate::keep(node.clone(), operator, identity);
+    let certificate = node_certificate::keep(node.clone(), identity);
     parts.spawn(stop.clone().run_until_cancelled_owned(certificate));
     parts.spawn(stop.clone().run_until_cancelled_owned(heartbeat::beat(node.clone())));
-    let qualify = qualify::keep(args.clone(), node.clone(), offer);
+    let (ability, able) = watch::channel(None);
+    parts.spawn(networks::keep(args.clone(), node.clone(), ability));
+    let qualify = qualify::keep(args.clone(), node.clone(), offer, able);
     parts.spawn(stop.clone().run_until_cancelled_owned(qualify));
     let sweep = watches::sweep_images(node.clone(), args.image_retention_seconds);
     parts.spawn(stop.clone().run_until_cancelled_owned(sweep));

@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
 
 use crate::metrics::Reason;
+use crate::operator_client::{OperatorError, system_ca};
 use crate::report::runtime::explain;
 use crate::vm::backoff;
 use crate::vm::node::Node;
@@ -47,23 +48,15 @@ pub struct Identity {
 /// Why the node has no certificate, or keeps an older one.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    /// The ConfigMap `suigen-ca` cannot be read or is not there yet.
-    #[error("read the system's CA from ConfigMap suigen-ca: {0}")]
-    Ca(String),
-    /// The projected token cannot be read.
-    #[error("read the token {}", path.display())]
-    Token {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// The operator could not be asked.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     /// A key or request cannot be made.
     #[error("make a key and a request")]
     Generate(#[source] rcgen::Error),
-    /// The operator did not answer, or declined.
+    /// The operator declined.
     #[error("ask the operator for a certificate: {0}")]
-    Operator(String),
+    Declined(String),
     /// The answer, or what is stored, is no usable certificate.
     #[error("use the certificate: {0}")]
     Unusable(String),
@@ -82,38 +75,24 @@ impl CertificateError {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Ca(_) => "CaUnavailable",
-            Self::Token { .. } => "TokenUnavailable",
+            Self::Operator(error) => error.reason(),
             Self::Generate(_) => "KeyGenerationFailed",
-            Self::Operator(_) => "OperatorDeclined",
+            Self::Declined(_) => "OperatorDeclined",
             Self::Unusable(_) => "CertificateUnusable",
             Self::Store { .. } => "CertificateNotKept",
         }
     }
 }
 
-/// Where the operator is, and what is shown to it.
-#[derive(Debug, Clone)]
-pub struct Operator {
-    /// `host:port`.
-    pub address: String,
-    /// The projected token.
-    pub token: PathBuf,
-}
-
 /// Keeps an identity in `identity`.
-pub async fn keep(
-    node: Arc<Node>,
-    operator: Operator,
-    identity: watch::Sender<Option<Arc<Identity>>>,
-) {
+pub async fn keep(node: Arc<Node>, identity: watch::Sender<Option<Arc<Identity>>>) {
     let mut kept = store::load(&node.paths.tls_dir());
     if let Some((pem, _)) = &kept {
         identity.send_replace(usable(pem));
     }
     let mut failures = 0;
     loop {
-        let pause = match renew_if_due(&node, &operator, &mut kept).await {
+        let pause = match renew_if_due(&node, &mut kept).await {
             Ok(()) => {
                 failures = 0;
                 LOOK_AT_CA
@@ -135,10 +114,9 @@ pub async fn keep(
 
 async fn renew_if_due(
     node: &Node,
-    operator: &Operator,
     kept: &mut Option<(Pem, Duration)>,
 ) -> Result<(), CertificateError> {
-    let ca = system_ca(node).await?;
+    let ca = system_ca(&node.api).await?;
     let due = match kept.as_ref() {
         Some((pem, obtained)) => {
             pem.ca != ca || store::now().saturating_sub(*obtained) >= RENEW_AFTER
@@ -147,25 +125,13 @@ async fn renew_if_due(
     };
     if due {
         let name = format!("{}.hypervisor.suigen", node.api.me.node);
-        let pem = request::obtain(operator.clone(), name, ca).await?;
+        let pem = request::obtain(&node.operator, name, ca).await?;
         Identity::new(&pem)?;
         store::keep(&node.paths.tls_dir(), &pem)?;
         tracing::info!("certificate obtained");
         *kept = Some((pem, store::now()));
     }
     Ok(())
-}
-
-async fn system_ca(node: &Node) -> Result<String, CertificateError> {
-    let map = node
-        .api
-        .read_config_map("suigen-ca")
-        .await
-        .map_err(|error| CertificateError::Ca(error.to_string()))?
-        .ok_or_else(|| CertificateError::Ca("it does not exist yet".into()))?;
-    map.data
-        .and_then(|mut data| data.remove("ca.crt"))
-        .ok_or_else(|| CertificateError::Ca("it has no key ca.crt".into()))
 }
 
 fn usable(pem: &Pem) -> Option<Arc<Identity>> {

@@ -13,6 +13,7 @@ use crate::disk::locks::DiskLocks;
 use crate::host::paths::Paths;
 use crate::metrics::Metrics;
 use crate::network::feed::TenantNetworks;
+use crate::operator_client::Operator;
 use crate::storage::image_tool::ImageTool;
 
 /// What this node gives to servers now.
@@ -37,6 +38,8 @@ pub struct Node {
     pub paths: Paths,
     /// This boot of the node.
     pub boot: BootId,
+    /// Where the operator is, for what only it may read.
+    pub operator: Operator,
     /// The counters.
     pub metrics: Metrics,
     /// What servers take of the node.

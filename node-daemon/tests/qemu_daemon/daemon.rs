@@ -12,6 +12,7 @@ use suigen_node_daemon::disk::locks::DiskLocks;
 use suigen_node_daemon::hypervisor::qemu::process;
 use suigen_node_daemon::metrics::Metrics;
 use suigen_node_daemon::network::feed::TenantNetworks;
+use suigen_node_daemon::operator_client::Operator;
 use suigen_node_daemon::right::decide::Me;
 use suigen_node_daemon::right::log_id;
 use suigen_node_daemon::vm::adopt;
@@ -80,6 +81,10 @@ impl Scene {
             api,
             paths: self.shop.paths.clone(),
             boot: "0a000000-0000-4000-8000-00000000000b".to_owned().try_into().unwrap(),
+            operator: Operator {
+                address: "127.0.0.1:1".into(),
+                token: self.shop.paths.run().join("token"),
+            },
             metrics,
             ledger: Ledger::default(),
             networks: TenantNetworks::default(),
