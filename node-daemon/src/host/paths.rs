@@ -120,6 +120,24 @@ impl Paths {
         self.server_dir(server).join("qemu.log")
     }
 
+    /// The first boot data of a server's present or last incarnation.
+    #[must_use]
+    pub fn first_boot(&self, server: &Uid) -> PathBuf {
+        self.server_dir(server).join("first-boot.img")
+    }
+
+    /// What is known of the tenants' networks that this node hosts.
+    #[must_use]
+    pub fn network_facts(&self) -> PathBuf {
+        self.state.join("network/desired.json")
+    }
+
+    /// The file that the tenants' network namespace is bound to.
+    #[must_use]
+    pub fn network_namespace(&self) -> PathBuf {
+        self.run.join("netns/suigen")
+    }
+
     /// The run directories of all servers.
     #[must_use]
     pub fn runs(&self) -> PathBuf {

@@ -98,7 +98,7 @@ pub fn report(account: &Account<'_>) -> Option<Runtime> {
         boot_id: Some(account.boot.clone()),
         incarnation: account.record.map(|record| record.incarnation),
         bundle: run.map(|record| record.bundle.clone()),
-        first_boot_digest: None,
+        first_boot_digest: run.and_then(|record| record.first_boot_digest.clone()),
         started_at: run.and_then(|record| record.started_at.clone()),
     })
 }
@@ -237,6 +237,7 @@ mod tests {
             bundle: "b".into(),
             disks: vec![],
             memory_bytes: 1,
+            first_boot_digest: None,
             started_at: None,
             powering_off: false,
             failures: 0,

@@ -96,6 +96,7 @@ impl ImageTool {
             user_id: user_id::TOOL,
             kvm: false,
             binds,
+            descriptors: Vec::new(),
             limits: Some(LIMITS),
             argv: [&[PROGRAM], arguments].concat().into_iter().map(str::to_owned).collect(),
         };

@@ -58,7 +58,7 @@ impl Task {
             detail: String::new(),
             handle: None,
             volumes: Volumes::Unchecked,
-            ready: Vec::new(),
+            ready: None,
             attempt: 0,
             preparing: None,
             waits_for_disks: false,

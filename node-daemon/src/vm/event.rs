@@ -4,8 +4,9 @@ use suigen_crds::ident::{Epoch, LogId, NodeName};
 use suigen_crds::virtual_server::VirtualServer;
 
 use super::read::Look;
+use super::ready::Ready;
 use super::situation::Guest;
-use super::volumes::{NotReady, ReadyVolume};
+use super::volumes::NotReady;
 use crate::api::ReadError;
 
 /// One event.
@@ -19,12 +20,12 @@ pub enum Event {
     Read(Result<Box<Look>, ReadError>),
     /// A Disk of the server changed.
     DiskSeen,
-    /// The volumes of one start were looked after.
-    Volumes {
+    /// What one start needs was looked after.
+    Prepared {
         /// Which attempt this is the answer to.
         attempt: u64,
-        /// They are there, or why not.
-        outcome: Result<Vec<ReadyVolume>, NotReady>,
+        /// It is there, or why not.
+        outcome: Result<Box<Ready>, NotReady>,
     },
     /// QEMU's run state changed, or it fell silent or spoke again.
     Guest {

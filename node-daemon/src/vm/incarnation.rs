@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
-use suigen_crds::ident::{BootId, Epoch, Uid};
+use suigen_crds::ident::{BootId, Epoch, Sha256, Uid};
 
 use super::situation::Ending;
 
@@ -63,6 +63,10 @@ pub struct Incarnation {
     pub disks: Vec<Uid>,
     /// Memory that it takes from the node, in bytes.
     pub memory_bytes: i64,
+    /// Digest of the first boot data that it was started with; none of a run
+    /// that an earlier version started without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_boot_digest: Option<Sha256>,
     /// When its guest began to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -145,6 +149,7 @@ pub(super) mod tests {
             bundle: "d".repeat(32),
             disks: vec![],
             memory_bytes: 1 << 28,
+            first_boot_digest: Some("0".repeat(64).try_into().unwrap()),
             started_at: None,
             powering_off: false,
             failures: 0,
@@ -163,6 +168,14 @@ pub(super) mod tests {
         record.write(&path).unwrap();
         assert_eq!(Incarnation::read(&path).unwrap(), Some(record));
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_record_of_an_earlier_version_is_read() {
+        let mut record = serde_json::to_value(example()).unwrap();
+        record.as_object_mut().unwrap().remove("firstBootDigest");
+        let read: Incarnation = serde_json::from_value(record).unwrap();
+        assert_eq!(read, Incarnation { first_boot_digest: None, ..example() });
     }
 
     #[test]

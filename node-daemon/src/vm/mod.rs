@@ -23,7 +23,8 @@
 //! | `observe`, [`read`] | events in, quorum reads in |
 //! | `claim` | taking, refusing and releasing the right |
 //! | `begin` | a task before the API was asked |
-//! | `start`, `stop` | volumes and QEMU up; power-off and process end |
+//! | [`ready`], [`volumes`] | what a start needs: volumes, first boot data, taps |
+//! | `start`, `stop` | QEMU up; power-off and process end |
 //! | `say` | what is reported, and when |
 //! | [`adopt`] | what runs is found before anything is watched |
 //! | [`node`], [`ledger`] | what all tasks share |
@@ -40,6 +41,7 @@ pub mod ledger;
 pub mod node;
 mod observe;
 pub mod read;
+pub mod ready;
 pub mod registry;
 mod say;
 pub mod situation;

@@ -31,8 +31,8 @@ impl Task {
                     self.hold_until = None;
                 }
             }
-            Event::Volumes { attempt, outcome } if attempt == self.attempt => {
-                self.take_in_volumes(outcome);
+            Event::Prepared { attempt, outcome } if attempt == self.attempt => {
+                self.take_in_prepared(outcome);
             }
             Event::Guest { incarnation, state, detail } if self.is_current(incarnation) => {
                 self.take_in_guest(state, detail);
@@ -40,7 +40,8 @@ impl Task {
             Event::Exited { incarnation, exit } if self.is_current(incarnation) => {
                 self.ended(&exit);
             }
-            Event::Volumes { .. } | Event::Guest { .. } | Event::Exited { .. } => {}
+            Event::Prepared { outcome, .. } => self.discard(outcome.ok()),
+            Event::Guest { .. } | Event::Exited { .. } => {}
         }
     }
 

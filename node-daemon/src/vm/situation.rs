@@ -170,6 +170,9 @@ mod tests {
             deletion_protection: DeletionProtection::Disabled,
             boot_disk_name: "root".into(),
             disks: vec![],
+            network_interfaces: vec![],
+            user_data_secret_name: None,
+            ssh_authorized_keys: vec![],
         }
     }
 

@@ -15,12 +15,14 @@ use super::guest::Handle;
 use super::incarnation::{Ended, Incarnation};
 use super::node::Offer;
 use super::read::COUNTS_FOR;
+use super::ready::{Ready, make_ready};
 use super::situation::{Ending, Guest, Volumes};
 use super::task::{Failure, Task, blocking};
-use super::volumes::{Asker, NotReady, ReadyVolume, make_ready};
-use crate::hypervisor::qemu::process::{self, Launch, LaunchDisk, LaunchError};
+use super::volumes::{Asker, NotReady, ReadyVolume};
+use crate::hypervisor::qemu::process::{self, Launch, LaunchDisk, LaunchError, LaunchInterface};
 use crate::hypervisor::qmp::client::Client;
 use crate::hypervisor::qmp::commands::Cont;
+use crate::network::feed::Attached;
 use crate::report::runtime::explain;
 
 /// A guest that was paused for want of space goes on when this much is free, in bytes.
@@ -34,27 +36,26 @@ const UNSAID: u32 = 40;
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 impl Task {
-    /// Looks after the volumes, in a task of its own: it may take minutes, and
-    /// the server may be deleted meanwhile.
+    /// Looks after what a start needs, in a task of its own: it may take
+    /// minutes, and the server may be deleted meanwhile.
     pub(super) fn prepare(&mut self) -> Result<(), Failure> {
-        let (Some(placement), Some((namespace, _))) = (self.placement().cloned(), &self.name)
+        let (Some(placement), Some(object), Some((namespace, _))) =
+            (self.placement().cloned(), self.known.object.clone(), self.name.clone())
         else {
             return Ok(());
         };
+        let left = self.ready.take();
+        self.discard(left);
         self.attempt += 1;
         self.volumes = Volumes::Making;
         self.waits_for_disks = false;
         self.disk_seen = false;
         let (attempt, sender) = (self.attempt, self.sender.clone());
-        let asker = Asker {
-            namespace: namespace.clone(),
-            server: self.uid.clone(),
-            epoch: placement.epoch,
-        };
-        let work = make_ready(self.node.clone(), asker, placement.disks);
+        let asker = Asker { namespace, server: self.uid.clone(), epoch: placement.epoch };
+        let work = make_ready(self.node.clone(), asker, placement, object);
         let job = tokio::spawn(async move {
-            let outcome = work.await;
-            let _ = sender.send(Event::Volumes { attempt, outcome });
+            let outcome = work.await.map(Box::new);
+            let _ = sender.send(Event::Prepared { attempt, outcome });
         });
         self.preparing = Some(job.abort_handle());
         Ok(())
@@ -66,13 +67,22 @@ impl Task {
         }
         self.attempt += 1;
         self.volumes = Volumes::Unchecked;
+        let left = self.ready.take();
+        self.discard(left);
     }
 
-    pub(super) fn take_in_volumes(&mut self, outcome: Result<Vec<ReadyVolume>, NotReady>) {
+    /// Closes the taps of a start that does not come.
+    pub(super) fn discard(&self, ready: Option<Box<Ready>>) {
+        if ready.is_some_and(|ready| !ready.interfaces.is_empty()) {
+            self.node.networks.left(&self.uid);
+        }
+    }
+
+    pub(super) fn take_in_prepared(&mut self, outcome: Result<Box<Ready>, NotReady>) {
         self.preparing = None;
         match outcome {
             Ok(ready) => {
-                self.ready = ready;
+                self.ready = Some(ready);
                 self.volumes = Volumes::Usable;
                 self.trouble.take_if(|trouble| !trouble.is_about_the_api());
                 self.step_failures = 0;
@@ -87,7 +97,7 @@ impl Task {
                 tracing::warn!(
                     reason = trouble.reason,
                     message = trouble.message,
-                    "volumes not ready"
+                    "not ready to start"
                 );
                 self.trouble = Some(trouble);
             }
@@ -102,7 +112,12 @@ impl Task {
         }
         self.say_why_it_was_down().await;
         let Some(offer) = self.offer()? else { return Ok(()) };
-        let (launch, record) = self.plan(&offer)?;
+        let bundle = usable_bundle(&offer)?;
+        // Whatever comes of this start, the next one is prepared anew.
+        let ready = self.ready.take();
+        self.volumes = Volumes::Unchecked;
+        let (Some(ready), Some(record)) = (ready, self.new_record(bundle)) else { return Ok(()) };
+        let (launch, record) = self.plan(record, &offer, *ready)?;
         let path = self.node.paths.incarnation_record(&self.uid);
         block_in_place(|| record.write(&path))
             .map_err(|error| Failure::new(error.reason(), explain(&error)))?;
@@ -139,47 +154,52 @@ impl Task {
         Ok(None)
     }
 
-    fn plan(&self, offer: &Offer) -> Result<(Launch, Incarnation), Failure> {
-        let (Some(placement), Some((namespace, name))) = (self.placement(), &self.name) else {
-            return Err(Failure::new("NotPlaced", "the server has no placement"));
-        };
-        let Some(bundle) = offer.bundle.clone() else {
-            return Err(Failure::new("NoBundle", "the node has no QEMU bundle"));
-        };
-        if matches!(offer.acceleration, Acceleration::None | Acceleration::Unknown) {
-            let message = "KVM does not work on the node and its Hypervisor does not allow software emulation any more";
-            return Err(Failure::new("NoAcceleration", message));
-        }
+    /// The record of the start that comes next.
+    fn new_record(&self, bundle: String) -> Option<Incarnation> {
+        let (placement, (namespace, name)) = (self.placement()?, self.name.clone()?);
         let previous = self.record.as_ref();
-        let record = Incarnation {
-            namespace: namespace.clone(),
-            name: name.clone(),
+        Some(Incarnation {
+            namespace,
+            name,
             epoch: placement.epoch,
             incarnation: previous.map_or(1, |record| record.incarnation + 1),
             boot_id: self.node.boot.clone(),
-            bundle: bundle.clone(),
-            disks: self.ready.iter().map(|ready| ready.disk.clone()).collect(),
+            bundle,
+            disks: Vec::new(),
             memory_bytes: placement.class.memory_bytes,
+            first_boot_digest: None,
             started_at: None,
             powering_off: false,
             failures: previous.map_or(0, |record| record.failures),
             ended: None,
+        })
+    }
+
+    fn plan(
+        &self,
+        mut record: Incarnation,
+        offer: &Offer,
+        ready: Ready,
+    ) -> Result<(Launch, Incarnation), Failure> {
+        let Some(placement) = self.placement() else {
+            return Err(Failure::new("NotPlaced", "the server has no placement"));
         };
-        let disk = |ready: &ReadyVolume| LaunchDisk {
-            name: ready.name.clone(),
-            volume: ready.disk.clone(),
-        };
+        record.disks = ready.volumes.iter().map(|volume| volume.disk.clone()).collect();
+        record.first_boot_digest = Some(ready.first_boot.digest().clone());
         let launch = Launch {
             server: self.uid.clone(),
-            name: format!("{namespace}/{name}"),
+            name: format!("{}/{}", record.namespace, record.name),
+            epoch: record.epoch,
             incarnation: record.incarnation,
-            bundle,
+            bundle: record.bundle.clone(),
             vcpus: placement.class.vcpus,
             memory_bytes: placement.class.memory_bytes,
             cpu_floor_millis: placement.class.cpu_floor_millis,
             acceleration: offer.acceleration,
             firmware: placement.firmware,
-            disks: self.ready.iter().map(disk).collect(),
+            disks: ready.volumes.into_iter().map(disk).collect(),
+            interfaces: ready.interfaces.into_iter().map(interface).collect(),
+            first_boot: ready.first_boot,
         };
         Ok((launch, record))
     }
@@ -189,7 +209,7 @@ impl Task {
         if !matches!(error, LaunchError::AlreadyRunning { .. }) {
             self.residue.push(incarnation);
         }
-        self.volumes = Volumes::Unchecked;
+        self.node.networks.left(&self.uid);
         self.node.ledger.open(&self.uid, Vec::new());
         if let Some(record) = &mut self.record {
             record.ended = Some(Ended::new(Ending::Failed, error.reason(), &message));
@@ -243,6 +263,25 @@ impl Task {
     pub(super) fn client(&self) -> Option<Client> {
         self.handle.as_ref().and_then(Handle::client)
     }
+}
+
+fn usable_bundle(offer: &Offer) -> Result<String, Failure> {
+    let Some(bundle) = offer.bundle.clone() else {
+        return Err(Failure::new("NoBundle", "the node has no QEMU bundle"));
+    };
+    if matches!(offer.acceleration, Acceleration::None | Acceleration::Unknown) {
+        let message = "KVM does not work on the node and its Hypervisor does not allow software emulation any more";
+        return Err(Failure::new("NoAcceleration", message));
+    }
+    Ok(bundle)
+}
+
+fn disk(ready: ReadyVolume) -> LaunchDisk {
+    LaunchDisk { name: ready.name, volume: ready.disk }
+}
+
+fn interface(attached: Attached) -> LaunchInterface {
+    LaunchInterface { mac: attached.mac, mtu: attached.mtu, tap: attached.fd }
 }
 
 /// The API keeps times in seconds; a finer one would differ from it for ever.

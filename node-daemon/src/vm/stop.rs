@@ -91,6 +91,7 @@ impl Task {
         self.volumes = Volumes::Unchecked;
         self.must_read();
         self.residue.push(handle.incarnation());
+        self.node.networks.left(&self.uid);
         self.node.ledger.open(&self.uid, Vec::new());
         let how = self.note_end(exit);
         tracing::info!(?how, exit, "process ended");

@@ -17,8 +17,8 @@ use super::guest::Handle;
 use super::incarnation::Incarnation;
 use super::node::Node;
 use super::read::Known;
+use super::ready::Ready;
 use super::situation::{self, Guest, PowerOff, Situation, Standing, Volumes};
-use super::volumes::ReadyVolume;
 use crate::metrics::StepOutcome;
 use crate::report::runtime::Trouble;
 use crate::right::decide::{self as judge, Running};
@@ -44,7 +44,8 @@ pub struct Task {
     pub(super) detail: String,
     pub(super) handle: Option<Handle>,
     pub(super) volumes: Volumes,
-    pub(super) ready: Vec<ReadyVolume>,
+    /// What the next start goes with; there while `volumes` are usable.
+    pub(super) ready: Option<Box<Ready>>,
     pub(super) attempt: u64,
     pub(super) preparing: Option<AbortHandle>,
     /// The last look at the volumes found one that was not ready.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use suigen_crds::disk::ImageSource;
 use suigen_crds::hypervisor::Acceleration;
-use suigen_crds::ident::Uid;
+use suigen_crds::ident::{Epoch, Uid};
 use suigen_crds::server_image::{Firmware, ImageFormat};
+use suigen_node_daemon::first_boot::{self, Subject};
 use suigen_node_daemon::host::bundle;
 use suigen_node_daemon::host::cgroup::Cgroup;
 use suigen_node_daemon::host::paths::Paths;
@@ -73,6 +74,7 @@ impl Workshop {
         Launch {
             server: server.clone(),
             name: "acme/web-1".into(),
+            epoch: Epoch::FIRST,
             incarnation,
             bundle: self.bundle.clone(),
             vcpus: 2,
@@ -81,6 +83,15 @@ impl Workshop {
             acceleration: Acceleration::SoftwareEmulation,
             firmware: Firmware::Bios,
             disks: vec![LaunchDisk { name: "root".into(), volume: disk.clone() }],
+            interfaces: vec![],
+            first_boot: first_boot::image(&first_boot::files(&Subject {
+                server,
+                name: "web-1",
+                interfaces: &[],
+                keys: &[],
+                user_data: None,
+            }))
+            .unwrap(),
         }
     }
 }

@@ -10,8 +10,14 @@ use serde_json::{Value, json};
 use super::residence;
 use suigen_crds::ident::Uid;
 
-/// Version of everything below that a guest can see. A change of it comes with
-/// a new number, and with a branch for the servers that have the old one.
+mod disks;
+mod interfaces;
+
+pub use interfaces::InterfaceArg;
+
+/// Version of everything below that a guest can see of its devices. A change of
+/// it comes with a new number, and with a branch for the servers that have the
+/// old one. Which devices there are is the server's own.
 pub const DEVICE_BASELINE: u32 = 1;
 
 /// The machine type; every supported bundle has it.
@@ -27,8 +33,6 @@ pub const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
 const UEFI_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 /// UEFI variables of a machine that never ran, in the bundle.
 pub const UEFI_VARIABLES: &str = "usr/share/OVMF/OVMF_VARS_4M.fd";
-/// PCI slot of the first group of eight root ports for disks.
-const DISK_PORTS: usize = 0x10;
 /// Translated code that software emulation keeps, in MiB, so that QEMU stays
 /// within the 80 MiB beyond the guest's memory that each server is counted
 /// with. QEMU's own default is an eighth of the guest's memory, up to 1 GiB.
@@ -80,6 +84,8 @@ pub struct Machine {
     pub firmware: BootFirmware,
     /// Disks, the boot disk first; at most 16.
     pub disks: Vec<DiskArg>,
+    /// Network interfaces; at most 8.
+    pub interfaces: Vec<InterfaceArg>,
 }
 
 /// One disk of a machine.
@@ -116,9 +122,13 @@ pub fn command_line(machine: &Machine) -> Vec<String> {
     firmware(&mut line, machine);
     consoles(&mut line);
     small_devices(&mut line, machine);
-    for (index, disk) in machine.disks.iter().enumerate() {
-        disk_devices(&mut line, index, disk, machine.vcpus);
+    for (index, interface) in machine.interfaces.iter().enumerate() {
+        interfaces::devices(&mut line, index, interface);
     }
+    for (index, disk) in machine.disks.iter().enumerate() {
+        disks::devices(&mut line, index, disk, machine.vcpus);
+    }
+    disks::first_boot(&mut line);
     line
 }
 
@@ -237,69 +247,23 @@ fn small_devices(line: &mut Vec<String>, machine: &Machine) {
     push(line, "object", "iothread,id=disks");
 }
 
-/// Properties of every virtio device that would follow a version or the node.
-const VIRTIO: &str = "disable-legacy=on,disable-modern=off,rombar=0,ats=off,iommu_platform=off,\
-                      packed=off,event_idx=on,indirect_desc=on";
-
-fn disk_devices(line: &mut Vec<String>, index: usize, disk: &DiskArg, vcpus: u32) {
-    let id = format!("disk{index}");
-    if let Some(base) = &disk.base {
-        base_nodes(line, &id, base, disk.direct);
-    }
-    push(line, "blockdev", object(&file_node(&format!("{id}-file"), &disk.volume, disk.direct)));
-    let backing = disk.base.as_ref().map(|_| format!("{id}-base"));
-    push(
-        line,
-        "blockdev",
-        object(&json!({ "driver": "qcow2", "node-name": id, "file": format!("{id}-file"),
-            "backing": backing, "cache": { "direct": disk.direct, "no-flush": false },
-            "discard": "unmap", "detect-zeroes": "unmap" })),
-    );
-    let (slot, function) = (DISK_PORTS + index / 8, index % 8);
-    let (port, queues) = (index + 1, vcpus.min(4));
+/// A PCI Express root port of its own, so that each device can be unplugged:
+/// function by function of the slots from `slot` on.
+fn root_port(line: &mut Vec<String>, id: &str, slot: usize, index: usize, chassis: usize) {
+    let (slot, function) = (slot + index / 8, index % 8);
     push(
         line,
         "device",
         format!(
             "pcie-root-port,id={id}-port,bus=pcie.0,addr=0x{slot:x}.0x{function:x},\
-             multifunction=on,chassis={port},port={port},io-reserve=0,rombar=0"
-        ),
-    );
-    push(
-        line,
-        "device",
-        format!(
-            "virtio-blk-pci,id={id}-device,drive={id},bus={id}-port,addr=0x0,bootindex={index},\
-             serial={},iothread=disks,num-queues={queues},queue-size=256,vectors={},\
-             logical_block_size=512,physical_block_size=512,discard=on,write-zeroes=on,\
-             write-cache=on,werror=stop,rerror=stop,config-wce=off,{VIRTIO}",
-            disk.name,
-            queues + 1
+             multifunction=on,chassis={chassis},port={chassis},io-reserve=0,rombar=0"
         ),
     );
 }
 
-fn base_nodes(line: &mut Vec<String>, id: &str, base: &BaseArg, direct: bool) {
-    let file = format!("{id}-base-file");
-    let mut node = file_node(&file, &base.path, direct);
-    node["read-only"] = json!(true);
-    push(line, "blockdev", object(&node));
-    let name = format!("{id}-base");
-    let node = match base.format {
-        BaseFormat::Raw => {
-            json!({ "driver": "raw", "node-name": name, "read-only": true, "file": file })
-        }
-        // Whatever it says of other files, it gets none.
-        BaseFormat::Qcow2 => json!({ "driver": "qcow2", "node-name": name, "read-only": true,
-            "file": file, "backing": Value::Null }),
-    };
-    push(line, "blockdev", object(&node));
-}
-
-fn file_node(name: &str, path: &str, direct: bool) -> Value {
-    json!({ "driver": "file", "node-name": name, "filename": path, "aio": "threads",
-        "locking": "on", "discard": "unmap", "cache": { "direct": direct, "no-flush": false } })
-}
+/// Properties of every virtio device that would follow a version or the node.
+const VIRTIO: &str = "disable-legacy=on,disable-modern=off,rombar=0,ats=off,iommu_platform=off,\
+                      packed=off,event_idx=on,indirect_desc=on";
 
 fn object(value: &Value) -> String {
     value.to_string()

@@ -42,6 +42,9 @@ pub struct Spec {
     pub kvm: bool,
     /// What of the node is in it besides.
     pub binds: Vec<Bind>,
+    /// Open files that the program keeps, by number, beyond standard ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub descriptors: Vec<i32>,
     /// What the program may use: for tools that read what comes from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -115,7 +118,8 @@ fn become_program(spec: &Path) -> Result<Infallible, Error> {
     // processes may change this, and a guest must not fail for it.
     let _ = std::fs::write("/proc/self/oom_score_adj", "0");
     let _ = rustix::process::setsid();
-    close_inherited_files()?;
+    let kept = &spec.descriptors;
+    super::descriptors::close_others(kept).step(|| format!("keep descriptors {kept:?}"))?;
     join_node_mounts()?;
     leave_namespaces()?;
     root::build(&spec)?;
@@ -135,23 +139,6 @@ fn become_program(spec: &Path) -> Result<Infallible, Error> {
         .uid(spec.user_id)
         .exec();
     Err(error).step(|| format!("become {program}"))
-}
-
-/// The daemon opens all its files to be closed on exec; what it inherited
-/// itself, it does not know.
-fn close_inherited_files() -> Result<(), Error> {
-    use rustix::io::{FdFlags, fcntl_setfd};
-    let list = std::fs::read_dir("/proc/self/fd").step(|| "list open files".into())?;
-    let numbers: Vec<i32> =
-        list.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    for number in numbers.into_iter().filter(|number| *number > 2) {
-        // SAFETY: the number is only used to set a flag, within this call; if
-        // nothing is open under it (the directory itself), the kernel says so.
-        #[allow(unsafe_code)]
-        let file = unsafe { std::os::fd::BorrowedFd::borrow_raw(number) };
-        let _ = fcntl_setfd(file, FdFlags::CLOEXEC);
-    }
-    Ok(())
 }
 
 /// Leaves the mount namespace of the pod, which ends with it, for that of the

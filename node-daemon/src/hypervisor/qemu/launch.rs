@@ -2,30 +2,34 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sha2::{Digest, Sha256};
 use suigen_crds::hypervisor::Acceleration;
-use suigen_crds::ident::Uid;
+use suigen_crds::ident::{Epoch, Uid};
+use suigen_crds::net_ident::MacAddress;
 use suigen_crds::server_image::Firmware;
 
-use super::args::{self, Accelerator, BaseArg, BootFirmware, DiskArg, Machine};
-use super::jail;
+use super::args::{self, Accelerator, BaseArg, BootFirmware, DiskArg, InterfaceArg, Machine};
 use super::process::{Process, ProcessError};
-use super::{residence, user_id};
+use super::{descriptors, jail, residence, user_id};
+use crate::first_boot::Image;
 use crate::host::cgroup::{Cgroup, CgroupError};
 use crate::host::paths::Paths;
 use crate::storage::volume::{self, VolumeError};
 
 /// What is to be started. Its volumes exist, and are nobody else's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Launch {
     /// The server.
     pub server: Uid,
     /// `namespace/name`, for people.
     pub name: String,
-    /// Which start of it; greater than every one before.
+    /// The right that it is started under.
+    pub epoch: Epoch,
+    /// Which start of it; greater than every one before under this right.
     pub incarnation: i64,
     /// Digest of the bundle.
     pub bundle: String,
@@ -41,6 +45,10 @@ pub struct Launch {
     pub firmware: Firmware,
     /// Disks, the boot disk first.
     pub disks: Vec<LaunchDisk>,
+    /// Network interfaces, in the guest's order.
+    pub interfaces: Vec<LaunchInterface>,
+    /// The first boot data.
+    pub first_boot: Image,
 }
 
 /// One disk of it.
@@ -50,6 +58,18 @@ pub struct LaunchDisk {
     pub name: String,
     /// UID of the Disk whose volume it is.
     pub volume: Uid,
+}
+
+/// One network interface of it.
+#[derive(Debug)]
+pub struct LaunchInterface {
+    /// What the guest sees as its address.
+    pub mac: MacAddress,
+    /// The largest packet that the guest may send, in bytes.
+    pub mtu: u16,
+    /// Its tap, with a `virtio_net_hdr` before each frame. QEMU gets it; here
+    /// it is closed with this value.
+    pub tap: OwnedFd,
 }
 
 /// Why an incarnation cannot be started.
@@ -135,7 +155,10 @@ pub fn launch(paths: &Paths, launch: &Launch) -> Result<Process, LaunchError> {
         .map_err(|error| LaunchError::io("claim a user id in")((paths.user_ids(), error)))?;
     residence::hand_over(paths, server, incarnation, user_id)
         .map_err(LaunchError::io("hand over"))?;
+    residence::keep_first_boot(paths, server, &launch.first_boot, user_id)
+        .map_err(LaunchError::io("write"))?;
     let mut binds = residence::bind_run(paths, server, incarnation).to_vec();
+    binds.push(residence::bind_first_boot(paths, server));
     for disk in &launch.disks {
         machine.disks.push(disk_arg(paths, disk, &mut binds)?);
     }
@@ -155,6 +178,7 @@ pub fn launch(paths: &Paths, launch: &Launch) -> Result<Process, LaunchError> {
         user_id,
         kvm: machine.accelerator == Accelerator::Kvm,
         binds,
+        descriptors: machine.interfaces.iter().map(|interface| interface.descriptor).collect(),
         limits: None,
         argv: args::command_line(&machine),
     };
@@ -182,7 +206,7 @@ fn machine(launch: &Launch) -> Result<Machine, LaunchError> {
     Ok(Machine {
         name: plain(&launch.name),
         uuid: launch.server.clone(),
-        generation_id: generation_id(&launch.server, launch.incarnation),
+        generation_id: generation_id(launch),
         vcpus: vcpus.ok_or_else(|| refuse("number of virtual CPUs", launch.vcpus.to_string()))?,
         memory_bytes: memory
             .filter(|bytes| *bytes > 0)
@@ -190,7 +214,13 @@ fn machine(launch: &Launch) -> Result<Machine, LaunchError> {
         accelerator,
         firmware,
         disks: Vec::new(),
+        interfaces: launch.interfaces.iter().map(interface_arg).collect(),
     })
+}
+
+fn interface_arg(interface: &LaunchInterface) -> InterfaceArg {
+    let descriptor = interface.tap.as_raw_fd();
+    InterfaceArg { mac: interface.mac, mtu: interface.mtu, descriptor }
 }
 
 fn disk_arg(
@@ -219,9 +249,11 @@ fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric() || "-./_".contains(*c)).collect()
 }
 
-/// The same for a server's whole run, another for each start of it.
-fn generation_id(server: &Uid, incarnation: i64) -> String {
-    let hex = hex::encode(Sha256::digest(format!("generation {server} {incarnation}")));
+/// The same for a server's whole run, another for each start of it: starts are
+/// counted anew under each right.
+fn generation_id(launch: &Launch) -> String {
+    let Launch { server, epoch, incarnation, .. } = launch;
+    let hex = hex::encode(Sha256::digest(format!("generation {server} {epoch} {incarnation}")));
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]].join("-")
 }
 
@@ -260,65 +292,14 @@ fn start(
     let log = paths.qemu_log(&launch.server);
     let out = residence::append_to(&log).map_err(error("open", &log))?;
     let err: File = out.try_clone().map_err(error("open", &log))?;
-    let child = Command::new(paths.program())
-        .arg("jail")
-        .arg("--spec")
-        .arg(&file)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err)
-        .spawn()
-        .map_err(error("run", paths.program()))?;
+    let mut command = Command::new(paths.program());
+    command.arg("jail").arg("--spec").arg(&file).env_clear().current_dir("/");
+    command.stdin(Stdio::null()).stdout(out).stderr(err);
+    descriptors::hand_down(&mut command, spec.descriptors.clone());
+    let child = command.spawn().map_err(error("run", paths.program()))?;
     Ok(Process::of_child(&child, cgroup)?)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server() -> Uid {
-        "0a000000-0000-4000-8000-00000000000f".to_owned().try_into().unwrap()
-    }
-
-    #[test]
-    fn each_start_is_another_generation() {
-        let first = generation_id(&server(), 1);
-        assert_eq!(first, generation_id(&server(), 1));
-        assert_ne!(first, generation_id(&server(), 2));
-        assert!(Uid::try_from(first).is_ok(), "a UUID");
-    }
-
-    #[test]
-    fn what_is_not_understood_is_not_started() {
-        let good = Launch {
-            server: server(),
-            name: "acme/web-1".into(),
-            incarnation: 1,
-            bundle: "b".into(),
-            vcpus: 1,
-            memory_bytes: 1 << 28,
-            cpu_floor_millis: 500,
-            acceleration: Acceleration::SoftwareEmulation,
-            firmware: Firmware::Bios,
-            disks: vec![],
-        };
-        assert!(machine(&good).is_ok());
-        let bad = [
-            Launch { acceleration: Acceleration::None, ..good.clone() },
-            Launch { acceleration: Acceleration::Unknown, ..good.clone() },
-            Launch { firmware: Firmware::Unknown, ..good.clone() },
-            Launch { vcpus: 0, ..good.clone() },
-            Launch { memory_bytes: -1, ..good },
-        ];
-        for launch in bad {
-            assert_eq!(machine(&launch).unwrap_err().reason(), "NotUnderstood", "{launch:?}");
-        }
-    }
-
-    #[test]
-    fn a_name_cannot_add_options() {
-        assert_eq!(plain("acme/web-1,sandbox=off"), "acme/web-1sandboxoff");
-    }
-}
+#[path = "launch_tests.rs"]
+mod tests;

@@ -8,10 +8,12 @@
 //! | [`launch`] | starts an incarnation |
 //! | [`process`] | a running incarnation, also one that an earlier daemon started |
 //! | [`clean`] | removes what an incarnation leaves |
+//! | `descriptors` | open files that a QEMU gets from the daemon: its taps |
 //! | [`logs`], [`user_id`] | bounded logs; a user id of its own for each incarnation |
 
 pub mod args;
 pub mod clean;
+mod descriptors;
 pub mod jail;
 pub mod launch;
 pub mod logs;

@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 pub use super::clean::{CleanError, clean, remove_server};
-pub use super::launch::{Launch, LaunchDisk, LaunchError, launch};
+pub use super::launch::{Launch, LaunchDisk, LaunchError, LaunchInterface, launch};
 use crate::host::cgroup::{Cgroup, CgroupError};
 use crate::host::paths::Paths;
 

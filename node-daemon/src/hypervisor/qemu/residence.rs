@@ -2,13 +2,14 @@
 //! finds them in the jail.
 
 use std::fs::{self, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use suigen_crds::ident::{Sha256, Uid};
 
 use super::jail::Bind;
+use crate::first_boot::Image;
 use crate::host::paths::Paths;
 
 /// The directory of sockets, in the jail.
@@ -26,6 +27,8 @@ pub const AGENT: &str = "/run/suigen/agent";
 pub const VNC: &str = "/run/suigen/vnc";
 /// The log of the first serial console, in the jail.
 pub const SERIAL_LOG: &str = "/var/lib/suigen/serial.log";
+/// The disk of the first boot data, in the jail.
+pub const FIRST_BOOT: &str = "/var/lib/suigen/first-boot";
 /// The UEFI variables, in the jail.
 pub const NVRAM: &str = "/var/lib/suigen/nvram";
 
@@ -57,6 +60,12 @@ pub fn bind_image(paths: &Paths, sha256: &Sha256) -> Bind {
 #[must_use]
 pub fn bind_nvram(paths: &Paths, disk: &Uid) -> Bind {
     Bind { source: paths.nvram(disk), target: NVRAM.into(), writable: true }
+}
+
+/// The bind of the first boot data, not to be written.
+#[must_use]
+pub fn bind_first_boot(paths: &Paths, server: &Uid) -> Bind {
+    Bind { source: paths.first_boot(server), target: FIRST_BOOT.into(), writable: false }
 }
 
 /// The binds of an incarnation's sockets and of its serial log.
@@ -114,6 +123,32 @@ pub fn make_nvram(paths: &Paths, disk: &Uid, template: &Path) -> Result<(), (Pat
         .and_then(|()| fs::File::open(&aside)?.sync_all())
         .and_then(|()| fs::rename(&aside, &nvram))
         .map_err(|error| (nvram, error))
+}
+
+/// Writes the first boot data of an incarnation, for its user's eyes only: it
+/// may hold secrets. What an earlier incarnation had is gone.
+///
+/// # Errors
+/// When the node does not obey.
+pub fn keep_first_boot(
+    paths: &Paths,
+    server: &Uid,
+    image: &Image,
+    user_id: u32,
+) -> Result<(), (PathBuf, io::Error)> {
+    let path = paths.first_boot(server);
+    let aside = path.with_extension("new");
+    let write = || {
+        match fs::remove_file(&aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o400).open(&aside)?;
+        file.write_all(image.bytes())?;
+        give(&aside, user_id)?;
+        fs::rename(&aside, &path)
+    };
+    write().map_err(|error| (path.clone(), error))
 }
 
 /// Gives a file to a user.

@@ -18,7 +18,13 @@ fn machine() -> Machine {
                 format: BaseFormat::Qcow2,
             }),
         }],
+        interfaces: Vec::new(),
     }
+}
+
+fn interface(last: u8) -> InterfaceArg {
+    let mac = suigen_crds::net_ident::MacAddress::new([2, 0, 0, 0, 0, last]);
+    InterfaceArg { mac, mtu: 1450, descriptor: 30 + i32::from(last) }
 }
 
 /// One option a line, as a diff is read.
@@ -52,11 +58,55 @@ fn a_uefi_machine_with_kvm_and_two_disks() {
 }
 
 #[test]
+fn a_machine_with_two_interfaces() {
+    let mut machine = machine();
+    machine.interfaces = vec![interface(1), interface(2)];
+    insta::assert_snapshot!(shown(&machine));
+}
+
+#[test]
+fn interfaces_move_no_disk() {
+    let disks = |machine: &Machine| -> Vec<String> {
+        command_line(machine).into_iter().filter(|word| word.contains("id=disk0")).collect()
+    };
+    let alone = machine();
+    let connected = Machine { interfaces: (0..8).map(interface).collect(), ..machine() };
+    assert_eq!(disks(&alone), disks(&connected));
+    assert_eq!(disks(&alone).len(), 2);
+}
+
+/// Guests name disks by their PCI addresses: `vda` is the boot disk.
+#[test]
+fn all_devices_have_addresses_of_their_own_and_the_first_boot_data_the_highest() {
+    let mut machine = machine();
+    machine.disks = vec![machine.disks[0].clone(); 16];
+    machine.interfaces = (0..8).map(interface).collect();
+    let mut ports = Vec::new();
+    let mut chassis = std::collections::BTreeSet::new();
+    for word in command_line(&machine) {
+        let part = |name: &str| {
+            word.split(',').find_map(|part| part.strip_prefix(name)).map(str::to_owned)
+        };
+        if word.starts_with("pcie-root-port") {
+            chassis.insert(part("chassis=").unwrap());
+            let address = part("addr=0x").unwrap().replace(".0x", ".");
+            ports.push((address, part("id=").unwrap()));
+        }
+    }
+    ports.sort_by_key(|(address, _)| u32::from_str_radix(&address.replace('.', ""), 16).unwrap());
+    assert_eq!((ports.len(), chassis.len()), (25, 25), "{ports:?}");
+    ports.dedup_by(|one, other| one.0 == other.0);
+    assert_eq!(ports.len(), 25, "{ports:?}");
+    assert_eq!(ports.last().unwrap().1, "first-boot-port");
+    assert_eq!(ports[0], ("8.0".to_owned(), "net0-port".to_owned()));
+}
+
+#[test]
 fn sixteen_disks_have_sixteen_addresses() {
     let mut machine = machine();
     machine.disks = vec![machine.disks[0].clone(); 16];
     let line = command_line(&machine);
-    let ports = line.iter().filter(|word| word.starts_with("pcie-root-port"));
+    let ports = line.iter().filter(|word| word.starts_with("pcie-root-port,id=disk"));
     let addresses: std::collections::BTreeSet<&str> =
         ports.filter_map(|port| port.split(',').find(|part| part.starts_with("addr="))).collect();
     assert_eq!(addresses.len(), 16);
