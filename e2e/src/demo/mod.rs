@@ -1,5 +1,6 @@
 //! The demo: the main job, live, on real parts.
 
+mod network;
 mod steps;
 pub mod trouble;
 
@@ -46,12 +47,21 @@ pub fn run() -> Result<()> {
     let guest =
         steps.run("Apply a VirtualServer; wait until its guest runs", || create(&cluster))?;
     let boot = steps.run("Log in on its serial console, with a token", || console(&cluster))?;
+    let talk = steps
+        .run("Two servers of one tenant talk across nodes; a stranger hears nothing", || {
+            network::talk(&cluster)
+        })?;
     let next = SuigenImages::ensure_next(&cache)?;
-    steps.run("Kill all that is ours around the guest", || {
+    steps.run("Kill all that is ours around the guests", || {
+        talk.go_on(&cluster)?;
         survive(&cluster, &guest, &next)?;
+        talk.end(&cluster)?;
         check_boot(&cluster, &boot)
     })?;
-    steps.run("Delete it; look for what is left", || delete(&cluster, &guest))?;
+    steps.run("Delete everything; look for what is left", || {
+        talk.delete(&cluster)?;
+        delete(&cluster, &guest)
+    })?;
     println!("\n{}", steps.table());
     println!(
         "\nThe lab is still up. Look around:\n\n  export KUBECONFIG={}\n  kubectl get suigen -A   (kubectl is {})\n\nStop it: ./e2e/lab down",
@@ -140,12 +150,8 @@ fn survive(cluster: &Cluster, guest: &Guest, next: &SuigenImages) -> Result<()> 
 
 fn check_boot(cluster: &Cluster, before: &Boot) -> Result<()> {
     scenario::wait(cluster, SERVER, "condition=Ready", UP)?;
-    let endpoint = OperatorEndpoint::open(cluster)?;
-    let token = scenario::console_token(cluster, "acme", "owner")?;
-    let Ok(mut console) = Console::open(&endpoint, ("acme", "web-1"), &token)? else {
-        bail!("the console does not open after the trouble");
-    };
-    console.login()?;
+    let mut console = Console::log_in(cluster, ("acme", "web-1"), "owner")
+        .context("open the console after the trouble")?;
     let after = boot(&mut console)?;
     ensure!(after.id == before.id, "the guest was started anew: boot {} → {}", before.id, after.id);
     println!(

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 
 use super::endpoint::OperatorEndpoint;
+use crate::cluster::Cluster;
 
 /// How long the guest may take for one command; a hang guard, no measurement.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,6 +66,21 @@ impl Console {
             commands: 0,
             _way: None,
         }))
+    }
+
+    /// Opens the console of a server as one of its namespace's accounts, and
+    /// waits for the shell behind it.
+    pub fn log_in(cluster: &Cluster, server: (&str, &str), account: &str) -> Result<Self> {
+        let endpoint = OperatorEndpoint::open(cluster)?;
+        let token = super::console_token(cluster, server.0, account)?;
+        let mut console = match Self::open(&endpoint, server, &token)? {
+            Ok(console) => console.keep(endpoint),
+            Err(refusal) => {
+                bail!("{account} got no console: {} {}", refusal.status, refusal.message)
+            }
+        };
+        console.login()?;
+        Ok(console)
     }
 
     /// Keeps the way to the operator open for as long as the console.

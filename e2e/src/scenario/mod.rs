@@ -5,6 +5,7 @@ pub mod console;
 pub mod endpoint;
 pub mod leftovers;
 pub mod manifest;
+pub mod pings;
 pub mod pinned;
 
 use std::io::Write;

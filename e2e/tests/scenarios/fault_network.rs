@@ -6,6 +6,7 @@ use suigen_e2e::demo::trouble;
 use suigen_e2e::lab::fault::Target;
 use suigen_e2e::progress::wait_for;
 use suigen_e2e::scenario::manifest::{Network, Server};
+use suigen_e2e::scenario::pings::Pings;
 
 use crate::guest::Guest;
 use crate::harness::{SOON, Scenario, UP};
@@ -133,10 +134,11 @@ fn fault_no_packet_is_lost_and_nothing_changes_when_the_daemon_dies() {
     assert!(watched.end().contains("probe"), "the monitor sees what happens");
 
     let watched = Changes::watch(&scenario, "node-a");
-    net::keep_pinging(&mut in_a, &to_b);
+    in_a.keep_pinging(&to_b);
     trouble::kill_daemon(scenario.cluster, "node-a").expect("kill the daemon");
     trouble::delete_daemon_pod(scenario.cluster, "node-a").expect("delete its pod");
-    let (sent, received) = net::stop_pinging(&mut in_a);
+    // The console went with the daemon.
+    let Pings { sent, received } = a.session().stop_pinging();
     let changes = watched.end();
     assert!(sent > 20, "only {sent} packets were sent");
     assert_eq!(sent, received, "packets were lost");

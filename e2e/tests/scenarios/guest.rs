@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use suigen_e2e::scenario::console::Console;
 use suigen_e2e::scenario::endpoint::OperatorEndpoint;
+use suigen_e2e::scenario::pings::{self, Pings};
 use suigen_e2e::scenario::{self, leftovers};
 
 use crate::harness::{Scenario, UP};
@@ -138,5 +139,15 @@ impl Session {
     /// Runs a command and returns what it printed.
     pub fn run(&mut self, command: &str) -> String {
         self.console.run(command).unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
+    }
+
+    /// Pings an address until [`Self::stop_pinging`], of this or a later session.
+    pub fn keep_pinging(&mut self, address: &str) {
+        pings::begin(&mut self.console, address).unwrap_or_else(|error| panic!("{error:#}"));
+    }
+
+    /// What became of the packets since [`Self::keep_pinging`].
+    pub fn stop_pinging(&mut self) -> Pings {
+        pings::end(&mut self.console).unwrap_or_else(|error| panic!("{error:#}"))
     }
 }

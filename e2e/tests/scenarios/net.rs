@@ -63,19 +63,3 @@ pub fn pings(guest: &mut Session, address: &str) {
         guest.run(&format!("ping -c 1 -W 10 {address} >/dev/null; ping -c 3 -W 5 {address}"));
     assert!(said.contains("3 packets received"), "{said}");
 }
-
-/// Pings in the background until [`stop_pinging`].
-pub fn keep_pinging(guest: &mut Session, address: &str) {
-    guest.run(&format!("(exec ping -i 0.2 {address} >/run/pings 2>&1 </dev/null &) ; sleep 1"));
-}
-
-/// Packets sent and received since [`keep_pinging`].
-pub fn stop_pinging(guest: &mut Session) -> (u64, u64) {
-    // One more interval, so that the last packet sent has its answer.
-    let said = guest.run("sleep 1; kill -INT $(pidof ping); sleep 1; grep transmitted /run/pings");
-    let mut numbers = said.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(sent), Some(received)) => (sent, received),
-        _ => panic!("ping said {said:?}"),
-    }
-}
