@@ -18,7 +18,7 @@ use super::timeline::{Step, Timeline};
 use super::{QEMU, now};
 use crate::cluster::Cluster;
 use crate::scenario;
-use crate::scenario::manifest::Server;
+use crate::scenario::manifest::{Network, Server};
 
 /// Where the servers are.
 pub const NAMESPACE: &str = "bench";
@@ -33,7 +33,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What the guest `tiny` writes to its console when it is up.
 pub const UP_MARK: &[u8] = b"tiny: up after ";
 
-/// Applies the namespace and the class of the servers.
+/// Every server has one interface, in one network.
+const INTERFACE: &str = "networkInterfaces: [{name: eth0, tenantNetworkName: web}]";
+
+/// Applies the namespace, the class and the network of the servers.
 pub fn prepare(cluster: &Cluster) -> Result<()> {
     let manifests = format!(
         "---
@@ -49,7 +52,10 @@ spec:
   virtual: {{vcpus: 1, memory: {MEMORY_MIB}Mi, cpuFloorMillis: 50}}
 "
     );
-    scenario::apply(cluster, &manifests).map(|_| ())
+    scenario::apply(cluster, &manifests)?;
+    scenario::apply(cluster, &Network::web(NAMESPACE).yaml())?;
+    let network = (NAMESPACE, "tenantnetwork/web");
+    scenario::wait(cluster, network, "condition=Ready", Duration::from_secs(60))
 }
 
 /// Creates `count` servers at once and follows them until each guest is up.
@@ -76,12 +82,13 @@ pub fn qemu_of(cluster: &Cluster, node: &str, uid: &str) -> Result<Process> {
     }
 }
 
-/// Deletes every server and waits until it and its disk are gone.
+/// Deletes every server and waits until it, its disk and its port are gone.
 pub fn take_down(cluster: &Cluster) -> Result<()> {
     let namespace = format!("--namespace={NAMESPACE}");
     cluster.kubectl(&[&namespace, "delete", "virtualservers", "--all", "--timeout=300s"])?;
-    crate::progress::wait_for("the end of every disk", Duration::from_secs(120), || {
-        let left = cluster.kubectl(&[&namespace, "get", "disks", "--output=name"])?;
+    crate::progress::wait_for("the end of every disk and port", Duration::from_secs(120), || {
+        let kinds = "disks,networkports,addressclaims";
+        let left = cluster.kubectl(&[&namespace, "get", kinds, "--output=name"])?;
         Ok(left.is_empty().then_some(()))
     })
 }
@@ -127,7 +134,12 @@ async fn create(client: &kube::Client, names: &[String]) -> Result<Vec<Timeline>
     let api = Api::<VirtualServer>::namespaced(client.clone(), NAMESPACE);
     let api = &api;
     try_join_all(names.iter().map(|name| async move {
-        let manifest = Server { class: CLASS, size: "64Mi", ..Server::tiny(NAMESPACE, name) };
+        let manifest = Server {
+            class: CLASS,
+            size: "64Mi",
+            spec: &[INTERFACE],
+            ..Server::tiny(NAMESPACE, name)
+        };
         let server: VirtualServer = serde_yaml::from_str(&manifest.yaml())?;
         let mut timeline = Timeline::new(name);
         timeline.note(Step::Created, now());

@@ -33,8 +33,8 @@ pub fn steps(scale: &Scale) -> String {
     )
 }
 
-/// Budgeted writes for a server: its share of all, or the most to one server
-/// and its disk where that is more.
+/// Budgeted writes for a server: its share of all, or the most to one server,
+/// its disk and its port where that is more.
 pub fn budgeted(scale: &Scale, writes: &[Write]) -> Option<f64> {
     let share = a_server(scale, all_budgeted(writes).count())?;
     Some(share.max(f64::from(u32::try_from(most(scale, writes)).ok()?)))
@@ -46,7 +46,8 @@ fn all_budgeted(writes: &[Write]) -> impl Iterator<Item = &Write> {
 
 fn most(scale: &Scale, writes: &[Write]) -> usize {
     let to = |server: &str| {
-        let objects = [format!("{NAMESPACE}/{server}"), format!("{NAMESPACE}/{server}-root")];
+        let objects = [server, &format!("{server}-root"), &format!("{server}.eth0")]
+            .map(|name| format!("{NAMESPACE}/{name}"));
         all_budgeted(writes).filter(|write| objects.contains(&write.object)).count()
     };
     scale.timelines.iter().map(|one| to(&one.name)).max().unwrap_or_default()
@@ -70,7 +71,9 @@ pub fn writes(scale: &Scale, writes: &[Write]) -> String {
     let count = all_budgeted(writes).count();
     table.row(total("all that are budgeted").into_iter().chain([count.to_string(), each(count)]));
     let most = most(scale, writes).to_string();
-    table.row(total("most to a server and its disk").into_iter().chain([String::new(), most]));
+    table.row(
+        total("most to a server, its disk and its port").into_iter().chain([String::new(), most]),
+    );
     table.to_string()
 }
 
