@@ -5,8 +5,13 @@
 //! is `true`. Needs root.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "../kernel_network/capture.rs"]
+#[allow(dead_code)]
+mod capture;
 mod images;
+mod interfaces;
 mod jail;
+mod lab;
 mod life;
 mod schema;
 mod web;
