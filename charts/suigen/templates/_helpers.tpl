@@ -21,6 +21,11 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 system:serviceaccount:{{ .Release.Namespace }}:suigen-node-daemon
 {{- end }}
 
+{{/* The user name of the operator's token. */}}
+{{- define "suigen.operatorUser" -}}
+system:serviceaccount:{{ .Release.Namespace }}:suigen-operator
+{{- end }}
+
 {{- define "suigen.crdNames" -}}
-[virtualservers.suigen.dev, disks.suigen.dev, serverclasses.suigen.dev, diskclasses.suigen.dev, serverimages.suigen.dev, hypervisors.suigen.dev]
+[virtualservers.suigen.dev, disks.suigen.dev, serverclasses.suigen.dev, diskclasses.suigen.dev, serverimages.suigen.dev, hypervisors.suigen.dev, tenantnetworks.suigen.dev, networksegments.suigen.dev, networkports.suigen.dev, addressclaims.suigen.dev]
 {{- end }}
