@@ -12,8 +12,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::events::{self, Announcement};
 use crate::hypervisor::heartbeat::Heartbeats;
-use crate::memory::{Created, Patience, Refusals, Written};
+use crate::memory::{Created, Pace, Patience, Refusals, Written};
 use crate::metrics::Metrics;
+use crate::network_segment::HeldUp;
 use crate::placement::ledger::Ledger;
 use crate::tenant_network::allocate::VniRange;
 use crate::watch::Stores;
@@ -38,6 +39,10 @@ pub struct Context {
     pub created: Created,
     /// Status writes that are put off for a moment.
     pub patience: Patience,
+    /// Counts that are written now and then.
+    pub pace: Pace,
+    /// Segments whose release waits for more than time.
+    pub held_up: HeldUp,
     /// Hypervisors that refused a server lately.
     pub refusals: Refusals,
     /// The VNIs that networks are given.
@@ -74,6 +79,8 @@ impl Context {
         if let Some(uid) = &object.meta().uid {
             self.written.forget(uid);
             self.patience.forget(uid);
+            self.pace.forget(uid);
+            self.metrics.releases_held_up.set(self.held_up.note(uid, false));
             self.refusals.forget(uid);
         }
     }

@@ -34,8 +34,9 @@ use crate::args::Args;
 use crate::chain::Chain;
 use crate::context::{Context, MANAGER};
 use crate::hypervisor::heartbeat::Heartbeats;
-use crate::memory::{Created, Patience, Refusals, Written};
+use crate::memory::{Created, Pace, Patience, Refusals, Written};
 use crate::metrics::{Metrics, count};
+use crate::network_segment::HeldUp;
 use crate::outcome::Outcome;
 use crate::tenant_network::allocate::VniRange;
 use crate::watch::Stores;
@@ -95,6 +96,8 @@ pub async fn run(
         written: Written::default(),
         created: Created::default(),
         patience: Patience::default(),
+        pace: Pace::default(),
+        held_up: HeldUp::default(),
         refusals: Refusals::default(),
         vnis,
         heartbeats: Heartbeats::default(),

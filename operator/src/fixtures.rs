@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use suigen_crds::address_claim::AddressClaim;
 use suigen_crds::disk::Disk;
 use suigen_crds::hypervisor::Hypervisor;
+use suigen_crds::network_port::NetworkPort;
+use suigen_crds::network_segment::NetworkSegment;
 use suigen_crds::server_class::ServerClass;
+use suigen_crds::tenant_network::TenantNetwork;
 use suigen_crds::virtual_server::VirtualServer;
 
 use crate::placement::fleet::{Sources, count};
@@ -162,4 +166,68 @@ pub fn all<const N: usize>(changes: [Value; N]) -> Value {
     let mut sum = json!({});
     changes.into_iter().for_each(|change| over(&mut sum, change));
     sum
+}
+
+/// UID of the network that tests are about.
+pub const NETWORK: &str = "00000000-0000-4000-8000-0000000000ee";
+
+/// A network `blue` with one subnet, resolved.
+pub fn network(with: Value) -> TenantNetwork {
+    let base = json!({
+        "apiVersion": "suigen.dev/v1alpha1", "kind": "TenantNetwork",
+        "metadata": {
+            "name": "blue", "namespace": "acme", "uid": NETWORK, "resourceVersion": "30",
+            "generation": 1, "finalizers": ["suigen.dev/release"],
+        },
+        "spec": {"subnets": [{"name": "v4", "cidr": "10.20.0.0/24", "gateway": "10.20.0.1"}]},
+    });
+    built(base, with)
+}
+
+/// Its segment, made at the epoch.
+pub fn segment(with: Value) -> NetworkSegment {
+    let base = json!({
+        "apiVersion": "suigen.dev/v1alpha1", "kind": "NetworkSegment",
+        "metadata": {
+            "name": "vni-5000", "uid": "00000000-0000-4000-8000-000000005000",
+            "resourceVersion": "40", "creationTimestamp": Timestamp::UNIX_EPOCH,
+        },
+        "spec": {"vni": 5000, "network": {"namespace": "acme", "name": "blue", "uid": NETWORK}},
+    });
+    built(base, with)
+}
+
+/// The port of `web`'s interface in it, not bound.
+pub fn port(with: Value) -> NetworkPort {
+    let base = json!({
+        "apiVersion": "suigen.dev/v1alpha1", "kind": "NetworkPort",
+        "metadata": {
+            "name": "web.eth0", "namespace": "acme", "resourceVersion": "50",
+            "uid": "00000000-0000-4000-8000-0000000000bb", "finalizers": ["suigen.dev/release"],
+            "creationTimestamp": Timestamp::UNIX_EPOCH, "annotations": {MADE_FOR: SERVER},
+        },
+        "spec": {
+            "tenantNetworkName": "blue", "networkUid": NETWORK, "vni": 5000, "serverName": "web",
+            "serverUid": SERVER, "interfaceName": "eth0", "macAddress": "02:00:00:00:00:01",
+            "addresses": ["10.20.0.5"],
+        },
+    });
+    built(base, with)
+}
+
+/// The claim on its address.
+pub fn claim(with: Value) -> AddressClaim {
+    let base = json!({
+        "apiVersion": "suigen.dev/v1alpha1", "kind": "AddressClaim",
+        "metadata": {
+            "name": "blue.10.20.0.5", "namespace": "acme", "resourceVersion": "60",
+            "uid": "00000000-0000-4000-8000-0000000000cc",
+            "creationTimestamp": Timestamp::UNIX_EPOCH,
+        },
+        "spec": {
+            "tenantNetworkName": "blue", "networkUid": NETWORK, "address": "10.20.0.5",
+            "portName": "web.eth0", "serverUid": SERVER,
+        },
+    });
+    built(base, with)
 }

@@ -27,6 +27,7 @@ mod outcome;
 mod placement;
 mod reasons;
 mod schema_check;
+mod sweep;
 mod tenant_network;
 mod virtual_server;
 mod watch;

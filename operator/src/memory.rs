@@ -109,6 +109,47 @@ impl Patience {
     }
 }
 
+/// When counts that change with every server were written last, so that a
+/// burst of servers costs a write now and then.
+#[derive(Debug, Default)]
+pub struct Pace {
+    at: Table<Beat>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Beat {
+    written: Option<Timestamp>,
+    differs_since: Option<Timestamp>,
+}
+
+/// The least time between two writes of counts.
+const BETWEEN: SignedDuration = SignedDuration::from_secs(10);
+/// How long a first difference is kept, because others follow it.
+const GATHERED: SignedDuration = SignedDuration::from_secs(2);
+
+impl Pace {
+    /// How much longer to keep a difference; none when it is to be written.
+    pub fn left(&self, uid: &str, now: Timestamp) -> Option<Duration> {
+        let mut at = lock(&self.at);
+        let beat = at.entry(uid.to_owned()).or_default();
+        let since = *beat.differs_since.get_or_insert(now);
+        let left = |from: Timestamp, time: SignedDuration| time - now.duration_since(from);
+        let rest = beat.written.map_or(SignedDuration::ZERO, |written| left(written, BETWEEN));
+        Duration::try_from(rest.max(left(since, GATHERED))).ok().filter(|left| !left.is_zero())
+    }
+
+    /// Notes a write.
+    pub fn written(&self, uid: &str, now: Timestamp) {
+        let beat = Beat { written: Some(now), differs_since: None };
+        lock(&self.at).insert(uid.to_owned(), beat);
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, uid: &str) {
+        lock(&self.at).remove(uid);
+    }
+}
+
 /// Which hypervisors refused which server, and until when they are avoided.
 #[derive(Debug, Default)]
 pub struct Refusals {
@@ -217,6 +258,19 @@ mod tests {
         assert!(patience.left("u", at(2)).is_none());
         patience.forget("u");
         assert!(patience.left("u", at(3)).is_some());
+    }
+
+    #[test]
+    fn counts_are_gathered_and_written_now_and_then() {
+        let pace = Pace::default();
+        assert_eq!(pace.left("u", at(0)), Some(Duration::from_secs(2)));
+        assert_eq!(pace.left("u", at(1)), Some(Duration::from_secs(1)));
+        assert_eq!(pace.left("u", at(2)), None);
+        pace.written("u", at(2));
+        assert_eq!(pace.left("u", at(3)), Some(Duration::from_secs(9)));
+        assert_eq!(pace.left("u", at(12)), None);
+        pace.written("u", at(12));
+        assert_eq!(pace.left("u", at(90)), Some(Duration::from_secs(2)), "first of many");
     }
 
     #[test]

@@ -42,6 +42,15 @@ pub struct Metrics {
     pub placements: Counter,
     /// Placements that found no hypervisor.
     pub no_room: Counter,
+    /// Looks at a network that found no free VNI.
+    pub vni_range_exhausted: Counter,
+    /// VNIs that another network took first.
+    pub vni_races: Counter,
+    /// What was left over and taken away, by kind and why.
+    pub swept: ByKind,
+    /// Segments whose release waits for a hypervisor or a port, after the time
+    /// that every release takes.
+    pub releases_held_up: Gauge,
     /// Status writes that were put off because they say only that work goes on.
     pub deferred: Counter,
     /// Events that could not be published.
@@ -71,6 +80,10 @@ impl Default for Metrics {
             watch_errors: Family::default(),
             placements: Counter::default(),
             no_room: Counter::default(),
+            vni_range_exhausted: Counter::default(),
+            vni_races: Counter::default(),
+            swept: Family::default(),
+            releases_held_up: Gauge::default(),
             deferred: Counter::default(),
             events_lost: Counter::default(),
             leader: Gauge::default(),
@@ -92,6 +105,18 @@ impl Metrics {
         r.register("watch_errors", "Breaks of a watch by kind", self.watch_errors.clone());
         r.register("placements", "Run rights given out", self.placements.clone());
         r.register("no_room", "Placements that found no hypervisor", self.no_room.clone());
+        r.register(
+            "vni_range_exhausted",
+            "Looks at a network that found no free VNI",
+            self.vni_range_exhausted.clone(),
+        );
+        r.register("vni_races", "VNIs that another network took first", self.vni_races.clone());
+        r.register("swept", "Left-over objects by kind and why", self.swept.clone());
+        r.register(
+            "releases_held_up",
+            "Released segments that wait for a hypervisor or a port",
+            self.releases_held_up.clone(),
+        );
         r.register("deferred", "Status writes put off", self.deferred.clone());
         r.register("events_lost", "Events not published", self.events_lost.clone());
         r.register("leader", "1 while this replica leads", self.leader.clone());

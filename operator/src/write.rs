@@ -161,6 +161,27 @@ pub async fn give_out<K: Ours>(
     finish(ctx, written, "give out", part, object)
 }
 
+/// Binds: writes a part of a spec that is ours; it fails when the object changed
+/// since it was read.
+///
+/// # Errors
+/// When the API server does not take it, or the object changed.
+pub async fn bind<K: Ours>(
+    ctx: &Context,
+    api: &Api<K>,
+    object: &K,
+    spec: Value,
+) -> Result<K, Error> {
+    let body = json!({
+        "metadata": { "resourceVersion": object.resource_version(), "uid": object.meta().uid },
+        "spec": spec,
+    });
+    let params =
+        PatchParams { field_manager: Some(PLACEMENT_MANAGER.into()), ..PatchParams::default() };
+    let written = api.patch(&object.name_any(), &params, &Patch::Merge(&body)).await;
+    finish(ctx, written, "bind", "binding", object)
+}
+
 /// Adds or removes our finalizer.
 ///
 /// # Errors
@@ -201,7 +222,29 @@ pub async fn create<K: Ours>(ctx: &Context, api: &Api<K>, object: &K) -> Result<
 /// # Errors
 /// When the API server does not take it.
 pub async fn delete<K: Ours>(ctx: &Context, api: &Api<K>, object: &K) -> Result<(), Error> {
-    let preconditions = Preconditions { uid: object.uid(), resource_version: None };
+    remove(ctx, api, object, None).await
+}
+
+/// Deletes exactly this object, if it is still as it was read. One that is
+/// gone is as good.
+///
+/// # Errors
+/// When the API server does not take it, or the object changed.
+pub async fn delete_unchanged<K: Ours>(
+    ctx: &Context,
+    api: &Api<K>,
+    object: &K,
+) -> Result<(), Error> {
+    remove(ctx, api, object, object.resource_version()).await
+}
+
+async fn remove<K: Ours>(
+    ctx: &Context,
+    api: &Api<K>,
+    object: &K,
+    resource_version: Option<String>,
+) -> Result<(), Error> {
+    let preconditions = Preconditions { uid: object.uid(), resource_version };
     let params = DeleteParams::default().preconditions(preconditions);
     match api.delete(&object.name_any(), &params).await {
         Ok(_) => count(&ctx.metrics.writes, kind_word::<K>(), "delete"),
