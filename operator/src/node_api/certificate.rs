@@ -13,9 +13,6 @@ use super::Shared;
 use super::refusal::{Refusal, in_time};
 use super::token::{self, Caller};
 
-/// The service account of node-daemons, in Suigen's namespace.
-const ACCOUNT: &str = "suigen-node-daemon";
-
 /// What a daemon gets.
 #[derive(Debug, Serialize)]
 pub struct Issued {
@@ -57,14 +54,7 @@ pub async fn issue(
 /// Whether the caller may have what it asks for. Pure. Of the request only the
 /// key is used, which its signature proves to be the caller's.
 fn admit(caller: &Caller, namespace: &str, request: &str) -> Result<PublicKey, Refusal> {
-    let wanted = format!("system:serviceaccount:{namespace}:{ACCOUNT}");
-    if caller.name() != wanted {
-        let text = format!("{} is no node-daemon: only {wanted} gets certificates", caller.name());
-        return Err(Refusal::Forbidden(text));
-    }
-    let node = caller.node().ok_or_else(|| {
-        Refusal::Forbidden("the token is not bound to a pod on a node: use a projected one".into())
-    })?;
+    let node = caller.daemon_of(namespace)?;
     let request = CertificateSigningRequestParams::from_pem(request)
         .map_err(|error| Refusal::Malformed(format!("that is no certificate request: {error}")))?;
     let name = name_of_daemon(node);

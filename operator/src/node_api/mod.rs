@@ -1,5 +1,5 @@
-//! The HTTPS endpoint of both replicas: certificates for node-daemons,
-//! consoles for people.
+//! The HTTPS endpoint of both replicas: certificates and user data for
+//! node-daemons, consoles for people.
 //!
 //! It carries no intent. Who asks is proven by a token with an audience of its
 //! own, which the API server reviews; so a token made for the API server is
@@ -9,6 +9,7 @@ pub mod ca;
 mod certificate;
 mod console;
 mod daemon;
+mod first_boot;
 mod refusal;
 mod serve;
 mod token;
@@ -67,8 +68,10 @@ pub async fn run(
 
 fn router(shared: Arc<Shared>) -> Router {
     let server = "/console/v1/namespaces/{namespace}/virtualservers/{name}";
+    let first_boot = "/node/v1/namespaces/{namespace}/virtualservers/{name}/first-boot";
     Router::new()
         .route("/node/v1/certificate", post(certificate::issue))
+        .route(first_boot, get(first_boot::user_data))
         .route(&format!("{server}/serial"), get(console::serial))
         .route(&format!("{server}/serial-log"), get(console::serial_log))
         .layer(DefaultBodyLimit::max(MOST_BODY))

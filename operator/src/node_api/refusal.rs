@@ -85,7 +85,8 @@ impl Refusal {
         }
     }
 
-    const fn code(&self) -> StatusCode {
+    /// The HTTP status.
+    pub const fn code(&self) -> StatusCode {
         match self {
             Self::NoToken | Self::BadToken => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,

@@ -17,6 +17,9 @@ use super::refusal::Refusal;
 /// The extra field in which the API server names the node of a pod's token.
 const NODE_CLAIM: &str = "authentication.kubernetes.io/node-name";
 
+/// The service account of node-daemons, in Suigen's namespace.
+const DAEMON_ACCOUNT: &str = "suigen-node-daemon";
+
 /// A caller that the API server vouches for.
 #[derive(Debug, Clone, Default)]
 pub struct Caller {
@@ -36,6 +39,22 @@ impl Caller {
             [node] => Some(node),
             _ => None,
         }
+    }
+
+    /// The node of the caller, if it is a node-daemon.
+    ///
+    /// # Errors
+    /// When it is somebody else, or its token names no node.
+    pub fn daemon_of(&self, namespace: &str) -> Result<&str, Refusal> {
+        let wanted = format!("system:serviceaccount:{namespace}:{DAEMON_ACCOUNT}");
+        if self.name() != wanted {
+            let text = format!("{} is no node-daemon: this is only for {wanted}", self.name());
+            return Err(Refusal::Forbidden(text));
+        }
+        self.node().ok_or_else(|| {
+            let text = "the token is not bound to a pod on a node: use a projected one";
+            Refusal::Forbidden(text.into())
+        })
     }
 }
 
