@@ -11,6 +11,7 @@ mod by_hand;
 mod fleet;
 mod machine;
 mod memory;
+mod networks;
 mod process;
 mod quiet;
 mod report;
@@ -65,6 +66,8 @@ pub fn run(options: &Options) -> Result<()> {
     ensure!(most > 0, "--servers needs numbers above 0");
     let cache = Cache::open()?;
     let tiny = setup::tiny(&cache)?;
+    // Before the lab, which would take its share of the machine.
+    let networks = step("measure the networks of a node", networks::measure)?;
     let Surroundings { cluster, spans } = surroundings::ready(&cache, &tiny, options.fresh)?;
     let builds = builds::of_cache(&cache)?;
     let mut audit = AuditLog::open(cluster.lab()?)?;
@@ -82,7 +85,7 @@ pub fn run(options: &Options) -> Result<()> {
         scales.push(scale::measure(&with, &mut audit, count, count == most)?);
     }
     let after = memory::of_system(&cluster)?;
-    let report = Report { machine, spans, builds, bare, idle_time, empty, after, scales };
+    let report = Report { machine, spans, builds, bare, idle_time, empty, after, scales, networks };
     println!("\n{}", report.results());
     if options.write {
         let path = source_root().join("docs/benchmarks.md");

@@ -6,9 +6,12 @@ mod tests;
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::audit::{Write, tally};
 use super::builds::Build;
 use super::memory::{SystemMemory, mib};
+use super::networks;
 use super::scale::Scale;
 use super::smaps::GuestMemory;
 use super::table::Table;
@@ -32,6 +35,8 @@ pub struct Report {
     pub after: SystemMemory,
     /// With each number of servers.
     pub scales: Vec<Scale>,
+    /// What tenants' networks cost a node, as the data plane measured it.
+    pub networks: Value,
 }
 
 const PREFACE: &str = "\
@@ -59,7 +64,8 @@ impl Report {
     pub fn results(&self) -> String {
         let mut sections = vec![self.on_what(), self.at_a_glance()];
         sections.extend(self.scales.iter().map(scale::steps));
-        sections.extend([self.writes(), self.idle(), self.memory(), self.restart(), self.times()]);
+        sections.extend([self.writes(), self.idle(), self.memory(), self.restart()]);
+        sections.extend([self.networks(), self.times()]);
         sections.join("\n")
     }
 
@@ -211,6 +217,13 @@ impl Report {
         }
         format!(
             "## The daemon's death\n\nSIGKILL for the node-daemon that has every server. Every QEMU kept its process.\n\n{table}"
+        )
+    }
+
+    fn networks(&self) -> String {
+        format!(
+            "## Tenants' networks on a node\n\nIn network namespaces of its own, on this machine's kernel, without the lab.\n\n{}",
+            networks::tables(&self.networks)
         )
     }
 
