@@ -37,6 +37,7 @@ pub struct Scene {
     pub server: Uid,
     pub disk: Uid,
     pub memory: i64,
+    pub operator: Operator,
 }
 
 impl Scene {
@@ -58,7 +59,9 @@ impl Scene {
         let api = FakeApi::serve().await;
         api.put(DISK, disk_object(&server, &disk, &web, &tiny));
         api.put(SERVER, server_object(&server, &disk, log.as_str()));
-        Some(Self { shop, api, server, disk, memory: 1 << 32 })
+        let operator =
+            Operator { address: "127.0.0.1:1".into(), token: shop.paths.run().join("token") };
+        Some(Self { shop, api, server, disk, memory: 1 << 32, operator })
     }
 
     pub fn daemon(&self) -> Daemon {
@@ -81,10 +84,7 @@ impl Scene {
             api,
             paths: self.shop.paths.clone(),
             boot: "0a000000-0000-4000-8000-00000000000b".to_owned().try_into().unwrap(),
-            operator: Operator {
-                address: "127.0.0.1:1".into(),
-                token: self.shop.paths.run().join("token"),
-            },
+            operator: self.operator.clone(),
             metrics,
             ledger: Ledger::default(),
             networks: TenantNetworks::default(),

@@ -142,7 +142,7 @@ async fn qemu_only_a_higher_epoch_ends_a_guest_and_absence_never() {
     daemon.end().await;
 }
 
-fn kill(scene: &Scene) {
+pub fn kill(scene: &Scene) {
     for pid in scene.pids() {
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

@@ -6,7 +6,9 @@
 
 mod api;
 mod daemon;
+mod first_boot;
 mod life;
+mod operator;
 mod trouble;
 #[path = "../qemu_server/web.rs"]
 #[allow(dead_code)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use suigen_crds::ident::Uid;
 use suigen_crds::net_ident::MacAddress;
+use suigen_crds::server_image::Firmware;
 use suigen_node_daemon::first_boot::{self, Subject, UserData};
 use suigen_node_daemon::hypervisor::qemu::logs;
 use suigen_node_daemon::hypervisor::qemu::process::{self, LaunchInterface, Process};
@@ -85,10 +86,11 @@ async fn qemu_a_guest_speaks_through_its_tap_and_finds_it_again_after_a_restart(
     let (server, disk) = (uid(9), uid(10));
     let Some(()) = shop.volume_of_tiny(&disk) else { return };
     let wire = Wire::new(&uid(11));
-    for incarnation in [1, 2] {
+    for (incarnation, firmware) in [(1, Firmware::Bios), (2, Firmware::Uefi)] {
         let capture = Capture::begin(&wire.namespace);
         let mut launch = shop.launch(&server, incarnation, &disk);
         launch.interfaces = vec![wire.interface()];
+        launch.firmware = firmware;
         let process = process::launch(&shop.paths, &launch).unwrap();
         drop(launch);
         boot(&shop, &server, incarnation, &process).await;
