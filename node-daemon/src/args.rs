@@ -47,7 +47,8 @@ pub struct Args {
     /// Namespace of the system.
     #[arg(long, env = "SUIGEN_NAMESPACE", default_value = "suigen-system")]
     pub namespace: String,
-    /// Address of the node at which the operator reaches the consoles.
+    /// Address of the node at which the operator reaches the consoles and where
+    /// tunnels of tenants' networks end.
     #[arg(long, env = "SUIGEN_NODE_ADDRESS")]
     pub node_address: std::net::IpAddr,
     /// What must survive a reboot.
@@ -84,6 +85,9 @@ pub struct Args {
     /// node, in thousandths of a CPU.
     #[arg(long, env = "SUIGEN_INITIAL_RESERVED_CPU_MILLIS", default_value_t = 500, value_parser = clap::value_parser!(i32).range(0..=1_000_000))]
     pub initial_reserved_cpu_millis: i32,
+    /// The UDP port of the tunnels between nodes (VXLAN); the same on all.
+    #[arg(long, env = "SUIGEN_VXLAN_PORT", default_value_t = 4789, value_parser = clap::value_parser!(u16).range(1..))]
+    pub vxlan_port: u16,
     /// How long an image that no volume uses is kept, in seconds.
     #[arg(long, env = "SUIGEN_IMAGE_RETENTION_SECONDS", default_value_t = 3600)]
     pub image_retention_seconds: u64,

@@ -78,6 +78,18 @@ metrics! {
     console_sessions: Family<Reason, Counter> = "suigen_node_console_sessions";
     /// Failed attempts to get or renew the node's certificate, by reason
     certificate_errors: Family<Reason, Counter> = "suigen_node_certificate_errors";
+    /// Networks or ports that are left out because they contradict each other, by reason
+    network_refusals: Family<Reason, Counter> = "suigen_node_network_refusals";
+    /// Failures of the tenants' data plane, by reason
+    network_errors: Family<Reason, Counter> = "suigen_node_network_errors";
+    /// Operations that put right what others changed in the tenants' data plane
+    network_repairs: Counter = "suigen_node_network_repairs";
+    /// Tenants' networks that this node does not host any more
+    network_teardowns: Counter = "suigen_node_network_teardowns";
+    /// Tenants' networks that this node hosts
+    networks: Gauge<i64, AtomicI64> = "suigen_node_networks";
+    /// Interfaces of servers on this node
+    network_ports: Gauge<i64, AtomicI64> = "suigen_node_network_ports";
     /// Servers whose run right this node holds
     servers: Gauge<i64, AtomicI64> = "suigen_node_servers";
     /// Guests that run without an object that says so

@@ -3,6 +3,7 @@
 
 pub mod hypervisor;
 pub mod lease;
+pub mod network;
 pub mod read;
 pub mod watch;
 pub mod write;

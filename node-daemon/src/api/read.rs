@@ -136,6 +136,9 @@ pub(super) fn static_kind(kind: &str) -> &'static str {
         "VirtualServer" => "VirtualServer",
         "Disk" => "Disk",
         "Hypervisor" => "Hypervisor",
+        "NetworkPort" => "NetworkPort",
+        "NetworkSegment" => "NetworkSegment",
+        "TenantNetwork" => "TenantNetwork",
         _ => "Other",
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use futures::StreamExt;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Resource, ResourceExt};
@@ -29,14 +29,16 @@ pub enum Seen<K> {
         /// Its UID.
         uid: Option<String>,
     },
+    /// The watch begins to list everything, at its start or after it broke.
+    Listing,
     /// The watch has listed everything, at its start or after it broke: what it
     /// did not name may have left meanwhile.
     Listed,
 }
 
 impl Api {
-    /// Watches what matches `fields` in all namespaces until `stop`. `seen` is
-    /// called in order and must be quick.
+    /// Watches what matches `fields`, or everything where they are empty, in all
+    /// namespaces until `stop`. `seen` is called in order and must be quick.
     pub async fn watch<K>(
         &self,
         fields: &str,
@@ -45,9 +47,35 @@ impl Api {
     ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
+        let config = watcher::Config::default().fields(fields);
+        self.watch_api(self.cluster(), config, stop, &mut seen).await;
+    }
+
+    /// The same for everything of one namespace.
+    pub async fn watch_namespace<K>(
+        &self,
+        namespace: &str,
+        stop: CancellationToken,
+        mut seen: impl FnMut(Seen<K>),
+    ) where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let api = self.namespaced(namespace);
+        self.watch_api(api, watcher::Config::default(), stop, &mut seen).await;
+    }
+
+    async fn watch_api<K>(
+        &self,
+        api: kube::Api<DeserializeGuard<K>>,
+        config: watcher::Config,
+        stop: CancellationToken,
+        seen: &mut impl FnMut(Seen<K>),
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
         let kind = static_kind(&K::kind(&()));
-        let api: kube::Api<DeserializeGuard<K>> = self.cluster();
-        let events = watcher(api, watcher::Config::default().fields(fields)).default_backoff();
+        let events = watcher(api, config).default_backoff();
         let mut events = std::pin::pin!(events.take_until(stop.cancelled_owned()));
         while let Some(event) = events.next().await {
             match event {
@@ -56,7 +84,7 @@ impl Api {
                 }
                 Ok(watcher::Event::Delete(object)) => seen(Seen::Left { uid: object.uid() }),
                 Ok(watcher::Event::InitDone) => seen(Seen::Listed),
-                Ok(watcher::Event::Init) => {}
+                Ok(watcher::Event::Init) => seen(Seen::Listing),
                 Err(error) => {
                     self.metrics.watch_errors.get_or_create(&Kind { kind }).inc();
                     tracing::debug!(kind, %error, "watch broke");

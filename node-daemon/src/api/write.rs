@@ -82,6 +82,18 @@ impl Api {
     where
         K: Resource<DynamicType = ()>,
     {
+        self.apply_status_as::<K>(FIELD_MANAGER, meant, status).await
+    }
+
+    pub(super) async fn apply_status_as<K>(
+        &self,
+        manager: &str,
+        meant: &ObjectMeta,
+        status: serde_json::Value,
+    ) -> Result<(), WriteError>
+    where
+        K: Resource<DynamicType = ()>,
+    {
         let resource = ApiResource::erase::<K>(&());
         let name = meant.name.clone().unwrap_or_default();
         let body = json!({
@@ -96,7 +108,7 @@ impl Api {
             }
             None => kube::Api::all_with(self.client.clone(), &resource),
         };
-        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let params = PatchParams::apply(manager).force();
         let kind = super::read::static_kind(&K::kind(&()));
         let patch = Patch::Apply(body);
         let request = api.patch_status(&name, &params, &patch);

@@ -3,6 +3,7 @@
 
 mod heartbeat;
 mod lock;
+mod networks;
 mod qualify;
 mod watches;
 
@@ -110,7 +111,9 @@ fn start_parts(
     let certificate = node_certificate::keep(node.clone(), identity);
     parts.spawn(stop.clone().run_until_cancelled_owned(certificate));
     parts.spawn(stop.clone().run_until_cancelled_owned(heartbeat::beat(node.clone())));
-    let qualify = qualify::keep(args.clone(), node.clone(), offer);
+    let (ability, able) = watch::channel(None);
+    parts.spawn(networks::keep(args.clone(), node.clone(), ability));
+    let qualify = qualify::keep(args.clone(), node.clone(), offer, able);
     parts.spawn(stop.clone().run_until_cancelled_owned(qualify));
     let sweep = watches::sweep_images(node.clone(), args.image_retention_seconds);
     parts.spawn(stop.clone().run_until_cancelled_owned(sweep));

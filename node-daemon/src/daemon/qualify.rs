@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use suigen_crds::hypervisor::{
-    Hypervisor, HypervisorSpec, Reserved, Scheduling, SoftwareEmulation,
+    Feature, Hypervisor, HypervisorSpec, Reserved, Scheduling, SoftwareEmulation, Underlay,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -15,12 +15,15 @@ use crate::api::watch::Seen;
 use crate::api::{ReadError, WriteError};
 use crate::args::{Args, InitialEmulation};
 use crate::host::qualification::{Findings, qualify};
+use crate::network::feed::{Ability, trial};
 use crate::report::hypervisor::{About, offer, status};
 use crate::report::runtime::explain;
 use crate::vm::node::{Node, Offer};
 
 /// How often the node is looked at anew though nothing changed.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+/// How long the first report waits for what is found out about networks.
+const NETWORKS: Duration = Duration::from_secs(15);
 /// Changes that come within this time are written as one.
 const TOGETHER: Duration = Duration::from_secs(3);
 
@@ -40,7 +43,14 @@ enum Error {
 }
 
 /// Keeps the object and the offer.
-pub async fn keep(args: Args, node: Arc<Node>, offer: watch::Sender<Option<Arc<Offer>>>) {
+pub async fn keep(
+    args: Args,
+    node: Arc<Node>,
+    offer: watch::Sender<Option<Arc<Offer>>>,
+    mut ability: watch::Receiver<Option<Ability>>,
+) {
+    // Else what is not known yet would be reported as missing.
+    let _ = tokio::time::timeout(NETWORKS, ability.wait_for(Option::is_some)).await;
     let changed = Arc::new(Notify::new());
     let seen = {
         let changed = changed.clone();
@@ -53,7 +63,8 @@ pub async fn keep(args: Args, node: Arc<Node>, offer: watch::Sender<Option<Arc<O
     };
     let fields = format!("metadata.name={}", node.api.me.node);
     let watching = node.api.watch::<Hypervisor>(&fields, node.stop.clone(), seen);
-    let mut keeper = Keeper { args, node: node.clone(), offer, findings: None };
+    let mut keeper =
+        Keeper { args, node: node.clone(), offer, ability: ability.clone(), findings: None };
     let keeping = async {
         let mut failures = 0;
         loop {
@@ -72,6 +83,7 @@ pub async fn keep(args: Args, node: Arc<Node>, offer: watch::Sender<Option<Arc<O
                 () = tokio::time::sleep(pause) => {}
                 () = changed.notified() => {}
                 () = node.ledger.changed() => tokio::time::sleep(TOGETHER).await,
+                Ok(()) = ability.changed() => {}
             }
         }
     };
@@ -85,8 +97,9 @@ struct Keeper {
     args: Args,
     node: Arc<Node>,
     offer: watch::Sender<Option<Arc<Offer>>>,
-    /// What was found, for which setting, and when.
-    findings: Option<(SoftwareEmulation, Instant, Findings)>,
+    ability: watch::Receiver<Option<Ability>>,
+    /// What was found, for which setting and networks, and when.
+    findings: Option<(SoftwareEmulation, Vec<Feature>, Instant, Findings)>,
 }
 
 impl Keeper {
@@ -102,8 +115,12 @@ impl Keeper {
             // The watch tells when it is there.
             return Ok(());
         };
-        let findings = self.look(hypervisor.spec.software_emulation).await?;
-        let about = self.about();
+        let ability = self.ability.borrow().clone().unwrap_or_else(|| Ability {
+            underlay: None,
+            features: trial::all_missing("nothing yet, it takes long"),
+        });
+        let findings = self.look(hypervisor.spec.software_emulation, ability.features).await?;
+        let about = self.about(ability.underlay);
         let offered = Arc::new(offer(&about, &findings, &hypervisor.spec.reserved));
         self.offer.send_if_modified(|present| {
             let differs = present.as_ref() != Some(&offered);
@@ -124,18 +141,24 @@ impl Keeper {
 
     /// Looking includes running instructions, so it is done only when the answer
     /// may be another.
-    async fn look(&mut self, allowed: SoftwareEmulation) -> Result<Findings, Error> {
-        if let Some((for_, at, findings)) = &self.findings
+    async fn look(
+        &mut self,
+        allowed: SoftwareEmulation,
+        networks: Vec<Feature>,
+    ) -> Result<Findings, Error> {
+        if let Some((for_, with, at, findings)) = &self.findings
             && *for_ == allowed
+            && *with == networks
             && at.elapsed() < LOOK_AGAIN
         {
             return Ok(findings.clone());
         }
         let paths = self.node.paths.clone();
-        let findings = tokio::task::spawn_blocking(move || qualify(&paths, allowed))
+        let features = networks.clone();
+        let findings = tokio::task::spawn_blocking(move || qualify(&paths, allowed, &features))
             .await
             .map_err(|error| Error::Look(error.to_string()))?;
-        self.findings = Some((allowed, Instant::now(), findings.clone()));
+        self.findings = Some((allowed, networks, Instant::now(), findings.clone()));
         Ok(findings)
     }
 
@@ -153,7 +176,7 @@ impl Keeper {
         }
     }
 
-    fn about(&self) -> About {
+    fn about(&self, underlay: Option<Underlay>) -> About {
         let address =
             std::net::SocketAddr::new(self.args.node_address, self.args.console_address.port());
         About {
@@ -161,6 +184,7 @@ impl Keeper {
             boot: self.node.boot.clone(),
             log: self.node.api.me.log.clone(),
             bundles: self.node.bundles.get().cloned().unwrap_or_default(),
+            underlay,
         }
     }
 }

@@ -61,6 +61,7 @@ fn server_seen(registry: &Registry, listing: &mut HashSet<Uid>, seen: Seen<Virtu
             listing.remove(&uid);
             registry.tell_known(&uid, Event::Woken);
         }
+        Seen::Listing => listing.clear(),
         // What left while nobody watched was not named.
         Seen::Listed => registry.wake_others(&std::mem::take(listing)),
     }

@@ -4,13 +4,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink, socket_with};
 use suigen_crds::hypervisor::{FEATURE_CGROUP_CPU, FEATURE_CGROUP_MEMORY, Feature, FeatureState};
 
 use super::cgroup::Cgroup;
 use super::paths::Paths;
 
-/// Looks for each feature. Leaves nothing behind.
+/// Looks for each feature but those of networks. Leaves nothing behind.
 pub(super) fn probe(paths: &Paths) -> Vec<Feature> {
     let controllers = controllers(paths.cgroup());
     let controller = |name: &str| controllers.iter().any(|present| present == name);
@@ -39,9 +38,7 @@ pub(super) fn probe(paths: &Paths) -> Vec<Feature> {
         ("huge-pages", huge_pages(), "faster memory of large servers"),
         ("node-mounts", node_mounts(), "guests that outlive the node-daemon's pod"),
         ("seccomp", Path::new("/proc/sys/kernel/seccomp/actions_avail").exists(), "QEMU's sandbox"),
-        ("tun", Path::new("/dev/net/tun").exists(), "network interfaces of servers"),
         ("vhost-net", Path::new("/dev/vhost-net").exists(), "fast networking of servers"),
-        ("nftables", nftables(), "security rules of networks"),
     ]
     .into_iter()
     .map(|(name, present, needed_for)| Feature {
@@ -92,17 +89,6 @@ fn huge_pages() -> bool {
 /// QEMU stays in the mounts of the daemon's pod.
 fn node_mounts() -> bool {
     fs::read_link("/proc/1/ns/mnt").is_ok()
-}
-
-/// A socket of the netfilter family opens where the kernel has it.
-fn nftables() -> bool {
-    socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        Some(netlink::NETFILTER),
-    )
-    .is_ok()
 }
 
 #[cfg(test)]

@@ -35,16 +35,18 @@ pub struct Findings {
     pub qualified: Finding,
 }
 
-/// Looks at the node and judges it. Blocks: some milliseconds, some seconds
-/// where KVM hangs. Leaves nothing behind on the node.
+/// Looks at the node and judges it, features of networks added, which were
+/// found by other means. Blocks: some milliseconds, some seconds where KVM
+/// hangs. Leaves nothing behind on the node.
 #[must_use]
-pub fn qualify(paths: &Paths, allowed: SoftwareEmulation) -> Findings {
+pub fn qualify(paths: &Paths, allowed: SoftwareEmulation, networks: &[Feature]) -> Findings {
     let kvm = kvm::self_test();
     let bundles = bundle::installed(paths).unwrap_or_else(|error| {
         tracing::error!(%error, "cannot list the QEMU bundles");
         Vec::new()
     });
-    let features = features::probe(paths);
+    let mut features = features::probe(paths);
+    features.extend_from_slice(networks);
     let acceleration = acceleration(kvm.self_test, allowed);
     let qualified = judge(acceleration, &kvm, &features, &bundles);
     Findings {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use suigen_crds::condition::conclude;
 use suigen_crds::hypervisor::{
     Bundle, FEATURE_CGROUP_CPU, FEATURE_CGROUP_MEMORY, FeatureState, Hypervisor, HypervisorStatus,
-    Orphan, Reserved,
+    Orphan, Reserved, Underlay,
 };
 use suigen_crds::ident::{BootId, LogId};
 
@@ -27,6 +27,8 @@ pub struct About {
     pub log: LogId,
     /// Bundles, the one for new runs first.
     pub bundles: Vec<Bundle>,
+    /// Where tunnels end, if they can.
+    pub underlay: Option<Underlay>,
 }
 
 /// What the node gives to servers.
@@ -63,7 +65,7 @@ pub fn status(
         boot_id: Some(about.boot.clone()),
         wal_id: Some(about.log.clone()),
         smbios_uuid: findings.smbios_uuid.clone(),
-        underlay: None,
+        underlay: about.underlay.clone(),
         acceleration: Some(findings.acceleration),
         kvm: Some(findings.kvm.clone()),
         cpu: Some(findings.cpu.clone()),

@@ -2,4 +2,5 @@
 //! differs from what stands there.
 
 pub mod hypervisor;
+pub mod port;
 pub mod runtime;

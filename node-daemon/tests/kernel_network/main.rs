@@ -11,6 +11,7 @@ mod lab;
 
 mod dhcp;
 mod drift;
+mod feed;
 mod flood;
 mod isolation;
 mod node_rules;
