@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use super::cache::Cache;
 use super::image::{self, Contexts, Image};
 use super::tools::Tools;
-use super::{bundle, guest_tiny, host_packages, rootfs, workspace};
+use super::{bundle, guest_tiny, host_packages, nft, rootfs, workspace};
 use crate::{build_log, source_root};
 
 /// What a cluster needs before anything of Suigen's is in it.
@@ -58,7 +58,9 @@ impl SuigenImages {
             || workspace::ensure(cache),
             || Ok((bundle::ensure(cache)?, rootfs::image_base(cache)?)),
         )?;
-        let contexts = Contexts { base, named: [("build", programs), ("bundle", bundle)].into() };
+        let nft = nft::ensure(cache, &base)?;
+        let named = [("build", programs), ("bundle", bundle), ("nft", nft)];
+        let contexts = Contexts { base, named: named.into() };
         let recipes = source_root().join("charts/images");
         let build = |name: &str| image::build(cache, &recipes, name, &contexts, labels);
         Ok(Self { operator: build("operator")?, node_daemon: build("node-daemon")? })

@@ -6,7 +6,6 @@
 //! recipe number or an emptied cache, never by surprise.
 
 mod manifest;
-mod select;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,8 +15,8 @@ use anyhow::{Context, Result};
 
 use super::cache::{Cache, Key};
 use super::debian;
+use super::select::{self, Selection};
 use crate::command;
-use select::Selection;
 
 /// What a Debian host needs to build a bundle.
 pub const HOST_PACKAGES: &[&str] = debian::HOST_PACKAGES;
