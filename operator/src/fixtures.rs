@@ -142,6 +142,7 @@ pub fn observed(server: VirtualServer, disk: Option<Disk>) -> Observed {
         class: Lookup::Found(Arc::new(class(json!({})))),
         disks: vec![Wanted { entry, name, disk: lookup, promised: false }],
         held: disk.into_iter().collect(),
+        interfaces: Default::default(),
         host: if placed { Host::Heard } else { Host::None },
         fleet: count(&Sources {
             hypervisors: &hypervisors,

@@ -67,6 +67,15 @@ impl fmt::Display for Misfit {
             Self::Lacks(features) => {
                 write!(f, "lacks {}, which a Guaranteed class needs", features.join(" and "))
             }
+            Self::LacksForNetworks(features) => {
+                write!(f, "lacks {}, which network interfaces need", features.join(" and "))
+            }
+            Self::NoUnderlay => f.write_str("has no tunnel end point for tenants' networks"),
+            Self::Mtu(carries, needs) => write!(
+                f,
+                "carries {carries} byte packets at most, network {} needs {}",
+                needs.network, needs.mtu
+            ),
             Self::Memory(need, free) => {
                 write!(f, "needs {} memory, {} free", human(*need), human((*free).max(0)))
             }

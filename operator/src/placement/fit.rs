@@ -3,7 +3,7 @@
 use suigen_crds::ident::NodeName;
 use suigen_crds::server_class::ResourceType;
 
-use super::{Candidate, Closed, Demand};
+use super::{Candidate, Carried, Closed, Demand};
 
 /// One thing that stands against a hypervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,13 @@ pub enum Misfit {
     RefusedLately(String),
     /// It lacks what enforces a guaranteed class.
     Lacks(Vec<&'static str>),
+    /// It lacks what every interface needs.
+    LacksForNetworks(Vec<&'static str>),
+    /// It has no tunnel end point.
+    NoUnderlay,
+    /// The largest packet that its tunnels carry, in bytes, and the network
+    /// that needs larger ones.
+    Mtu(i32, Carried),
     /// Memory: needed and free, in bytes.
     Memory(i64, i64),
     /// CPU floors: needed and free, in thousandths of a CPU.
@@ -41,6 +48,9 @@ pub fn against(candidate: &Candidate, demand: &Demand) -> Vec<Misfit> {
     if demand.resource_type != ResourceType::BestEffort && !candidate.lacks.is_empty() {
         found.push(Misfit::Lacks(candidate.lacks.clone()));
     }
+    if let Some(network) = &demand.network {
+        found.extend(against_network(candidate, network));
+    }
     let (need, free) = (demand.amounts, candidate.free);
     if need.memory_bytes > free.memory_bytes {
         found.push(Misfit::Memory(need.memory_bytes, free.memory_bytes));
@@ -52,4 +62,15 @@ pub fn against(candidate: &Candidate, demand: &Demand) -> Vec<Misfit> {
         found.push(Misfit::Disk(need.disk_bytes, free.disk_bytes));
     }
     found
+}
+
+fn against_network(candidate: &Candidate, network: &Carried) -> Option<Misfit> {
+    if !candidate.lacks_for_networks.is_empty() {
+        return Some(Misfit::LacksForNetworks(candidate.lacks_for_networks.clone()));
+    }
+    match candidate.carries {
+        None => Some(Misfit::NoUnderlay),
+        Some(carries) if carries < network.mtu => Some(Misfit::Mtu(carries, network.clone())),
+        Some(_) => None,
+    }
 }

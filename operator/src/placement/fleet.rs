@@ -8,10 +8,12 @@ use kube::ResourceExt;
 use suigen_crds::condition::{find, is_true};
 use suigen_crds::disk::Disk;
 use suigen_crds::hypervisor::{
-    FEATURE_CGROUP_CPU, FEATURE_CGROUP_MEMORY, FeatureState, Hypervisor, Scheduling,
+    FEATURE_CGROUP_CPU, FEATURE_CGROUP_MEMORY, FeatureState, Hypervisor, NETWORK_FEATURES,
+    Scheduling,
 };
 use suigen_crds::ident::NodeName;
 use suigen_crds::right::is_released;
+use suigen_crds::tenant_network::OVERHEAD;
 use suigen_crds::virtual_server::{Placement, ResolvedClass, VirtualServer};
 
 use super::ledger::Promise;
@@ -123,7 +125,11 @@ fn candidate(
     Some(Candidate {
         closed: closed.or_else(|| total.is_none().then_some(Closed::Incomplete)),
         wal_id: status.and_then(|status| status.wal_id.clone()),
-        lacks: lacks(hypervisor),
+        lacks: lacks(hypervisor, &[FEATURE_CGROUP_CPU, FEATURE_CGROUP_MEMORY]),
+        lacks_for_networks: lacks(hypervisor, &NETWORK_FEATURES),
+        carries: status
+            .and_then(|status| status.underlay.as_ref())
+            .map(|underlay| underlay.mtu.saturating_sub(i32::from(OVERHEAD))),
         total: total.unwrap_or_default(),
         free: total.unwrap_or_default().minus(taken.get(&node).copied().unwrap_or_default()),
         node,
@@ -155,12 +161,10 @@ fn closed(hypervisor: &Hypervisor) -> Option<Closed> {
     (!is_true(conditions, "Ready")).then_some(Closed::NotHeardOf)
 }
 
-fn lacks(hypervisor: &Hypervisor) -> Vec<&'static str> {
+fn lacks(hypervisor: &Hypervisor, needed: &[&'static str]) -> Vec<&'static str> {
     let features = hypervisor.status.as_ref().map_or(&[][..], |status| &status.features);
-    [FEATURE_CGROUP_CPU, FEATURE_CGROUP_MEMORY]
-        .into_iter()
-        .filter(|wanted| {
-            !features.iter().any(|f| f.name == *wanted && f.state == FeatureState::Present)
-        })
-        .collect()
+    let has = |wanted: &str| {
+        features.iter().any(|f| f.name == wanted && f.state == FeatureState::Present)
+    };
+    needed.iter().copied().filter(|wanted| !has(wanted)).collect()
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use suigen_crds::ident::{NodeName, Uid};
+use suigen_crds::network_interface::PlacedInterface;
 
 use super::Amounts;
 
@@ -21,6 +22,12 @@ pub struct Promise {
     pub amounts: Amounts,
     /// Disks, by UID, that go with the server.
     pub disks: Vec<Uid>,
+    /// The server's namespace.
+    pub namespace: String,
+    /// The server's name.
+    pub server: String,
+    /// Its interfaces, so that no other server is given their addresses.
+    pub interfaces: Vec<PlacedInterface>,
 }
 
 /// All promises that are not void.

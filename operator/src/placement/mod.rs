@@ -11,6 +11,7 @@ pub mod ledger;
 mod score;
 
 use suigen_crds::ident::{LogId, NodeName};
+use suigen_crds::network_interface::PlacedInterface;
 use suigen_crds::server_class::ResourceType;
 
 pub use fit::Misfit;
@@ -62,6 +63,26 @@ pub struct Demand {
     pub pinned: Option<NodeName>,
     /// Hypervisors that refused the server lately, and what they said.
     pub avoid: Vec<(NodeName, String)>,
+    /// The network of the server with the largest packets; none when it has no
+    /// interface.
+    pub network: Option<Carried>,
+}
+
+/// A network whose packets the hypervisor must carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// Its name.
+    pub network: String,
+    /// The largest packet that a guest may send, in bytes.
+    pub mtu: i32,
+}
+
+impl Carried {
+    /// The most demanding network of a server.
+    pub fn largest(interfaces: &[PlacedInterface]) -> Option<Self> {
+        let largest = interfaces.iter().max_by_key(|interface| interface.mtu)?;
+        Some(Self { network: largest.tenant_network_name.clone(), mtu: largest.mtu })
+    }
 }
 
 /// One hypervisor, as far as placement looks at it.
@@ -75,6 +96,11 @@ pub struct Candidate {
     pub wal_id: Option<LogId>,
     /// Features that a guaranteed class needs and it lacks.
     pub lacks: Vec<&'static str>,
+    /// Features that an interface needs and it lacks.
+    pub lacks_for_networks: Vec<&'static str>,
+    /// The largest packet of a tenant that its tunnels carry, in bytes; none
+    /// when it has no tunnels.
+    pub carries: Option<i32>,
     /// What it has for servers.
     pub total: Amounts,
     /// What is not taken; negative after its capacity shrank.

@@ -27,6 +27,7 @@ fn demand(memory: i64) -> Demand {
         amounts: Amounts { memory_bytes: memory, cpu_millis: 500, disk_bytes: GIB },
         pinned: None,
         avoid: Vec::new(),
+        network: None,
     }
 }
 
@@ -112,6 +113,39 @@ fn the_message_says_which_limit_on_which_node() {
 }
 
 #[test]
+fn an_interface_needs_features_and_a_tunnel_that_carries_it() {
+    let features = |names: &[&str]| {
+        let present =
+            names.iter().map(|n| json!({"name": n, "state": "Present", "neededFor": "x"}));
+        Value::from_iter(present)
+    };
+    let able = features(&["vxlan", "bridge", "tap", "nftables"]);
+    let underlay = |mtu: i32| json!({"address": "192.0.2.1", "mtu": mtu});
+    let hypervisors = [
+        hypervisor("node-a", json!({"status": {"features": able, "underlay": underlay(1549)}})),
+        hypervisor("node-b", json!({"status": {"features": able}})),
+        hypervisor(
+            "node-c",
+            json!({"status": {"features": features(&["vxlan", "tap"]), "underlay": underlay(9000)}}),
+        ),
+    ];
+    let network = Some(Carried { network: "web".into(), mtu: 1500 });
+    let wired = Demand { network, ..demand(GIB) };
+    let refused = place(&fleet_of(&hypervisors, &[], &[]), &wired).unwrap_err();
+    let lines = refused.to_string().replace("; ", "\n").replace("room: ", "room:\n");
+    insta::assert_snapshot!(lines, @r"
+    no hypervisor has room:
+    node-a: carries 1499 byte packets at most, network web needs 1500
+    node-b: has no tunnel end point for tenants' networks
+    node-c: lacks bridge and nftables, which network interfaces need
+    ");
+    assert!(place(&fleet_of(&hypervisors, &[], &[]), &demand(GIB)).is_ok(), "without interface");
+    let wide =
+        hypervisor("node-d", json!({"status": {"features": able, "underlay": underlay(1550)}}));
+    assert_eq!(place(&fleet_of(&[wide], &[], &[]), &wired).unwrap().node, node("node-d"));
+}
+
+#[test]
 fn a_disk_pins_and_a_refusal_keeps_away() {
     let fleet =
         fleet_of(&[hypervisor("node-a", json!({})), hypervisor("node-b", json!({}))], &[], &[]);
@@ -148,6 +182,9 @@ fn a_promise_holds_until_the_store_shows_another_version() {
         node: node("node-a"),
         amounts: Amounts::default(),
         disks: vec![],
+        namespace: "acme".into(),
+        server: "web".into(),
+        interfaces: vec![],
     };
     ledger.promise(uid.clone(), promise);
     assert_eq!(ledger.others(&uid).count(), 0, "one's own does not count against oneself");
@@ -243,7 +280,11 @@ proptest! {
                 disks.push(Arc::new(as_disk(number, want, pin)));
             } else {
                 let node = choice.node.clone();
-                ledger.promise(own, Promise { version: "1".into(), node, amounts, disks: vec![] });
+                let promise = Promise {
+                    version: "1".into(), node, amounts, disks: vec![],
+                    namespace: "acme".into(), server: format!("s{number}"), interfaces: vec![],
+                };
+                ledger.promise(own, promise);
             }
         }
         for (node, sum) in sums {

@@ -1,99 +1,29 @@
 //! What a server comes to. Pure: [`plan`] leaves no choice open.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::ResourceExt;
 use suigen_crds::disk::{Attachment, Disk, ReclaimPolicy};
-use suigen_crds::ident::{Epoch, NodeName, Uid};
+use suigen_crds::ident::{Epoch, Uid};
 use suigen_crds::right::{is_free, next_epoch};
 use suigen_crds::server_class::{ResourceType, ServerClass};
-use suigen_crds::virtual_server::{PlacedDisk, Placement, PowerState, ResolvedClass};
+use suigen_crds::virtual_server::{
+    PlacedDisk, Placement, PowerState, ResolvedClass, VirtualServer,
+};
 
-use super::disks::{self, Hurdle, NewDisk};
+use super::disks;
+use super::interfaces::choose::{self, Own};
+use super::interfaces::release::{claims_to_drop, ports_to_delete, remaining};
+use super::interfaces::wiring::{Wiring, wiring};
 use super::observe::{MADE_FOR, Observed};
+use super::plan::{Attach, NewRight, Plan};
 use super::state::{Problem, State, Why, only_refused};
-use super::words::{Words, words};
+use super::words::words;
 use crate::finalizer::{Deletion, Finalizer, is_held};
-use crate::outcome::Outcome;
 use crate::placement::fleet::amounts_of;
-use crate::placement::{Amounts, Demand, place};
-
+use crate::placement::{Amounts, Carried, Demand, place};
 use crate::watch::lookup::Lookup;
 use crate::write;
-
-/// Everything that is to be done and said, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// Whether our finalizer is to be added first.
-    pub finalizer: Finalizer,
-    /// Disks to be made.
-    pub create: Vec<NewDisk>,
-    /// The run right to be given out, and the room that goes with it.
-    pub place: Option<(Placement, Amounts)>,
-    /// Disks to be given to the server, by name.
-    pub attach: Vec<Attach>,
-    /// Disks, by name, to be taken from the server that gave up its right.
-    pub detach: Vec<String>,
-    /// Disks, by name, that were never made where the server was refused, and
-    /// so need not stay there.
-    pub unpin: Vec<String>,
-    /// Disks, by name, to be deleted with the server.
-    pub delete: Vec<String>,
-    /// Where the server stands.
-    pub state: State,
-    /// What is to be said.
-    pub words: Words,
-}
-
-impl Plan {
-    /// Whether it waits for room on some hypervisor.
-    pub const fn waits_for_room(&self) -> bool {
-        matches!(self.state, State::Unplaced(Why::NoRoom { .. }))
-    }
-
-    /// Whether it waits for something that does not come by itself.
-    pub const fn waits_for_somebody(&self) -> bool {
-        match &self.state {
-            State::Unplaced(Why::Waits(problem)) => !problem.passing,
-            State::Unplaced(Why::NoRoom { .. }) => true,
-            _ => false,
-        }
-    }
-
-    /// Whether nothing is left to be said: the object goes, or is not seen
-    /// as it is.
-    pub const fn is_over(&self) -> bool {
-        matches!(self.finalizer, Finalizer::Lift)
-            || matches!(self.state, State::Unplaced(Why::Behind) | State::Clearing)
-    }
-
-    /// When to look again though nothing wakes it.
-    pub const fn next(&self) -> Outcome {
-        let (reason, seconds) = match &self.state {
-            State::Unplaced(Why::Behind) => ("StoreIsBehind", 1),
-            State::Unplaced(Why::NoRoom { only_refused: true, .. }) => ("RefusedLately", 5),
-            State::Unplaced(Why::Blocked(_)) | State::CrdTerminating => ("PersonMustAct", 60),
-            State::Unplaced(Why::PoweredOff | Why::Waits(_) | Why::NoRoom { .. })
-            | State::Releasing(_)
-            | State::Clearing
-            | State::Held(_)
-            | State::Placing(_) => return Outcome::Done,
-        };
-        Outcome::Wait { reason, after: Duration::from_secs(seconds) }
-    }
-}
-
-/// A disk to be given to the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attach {
-    /// The disk's name.
-    pub disk: String,
-    /// The hypervisor that keeps it from now on.
-    pub node: NodeName,
-    /// What is written.
-    pub attachment: Attachment,
-}
 
 /// Decides.
 pub fn plan(observed: &Observed) -> Plan {
@@ -119,8 +49,11 @@ fn nothing(observed: &Observed, state: State) -> Plan {
     Plan {
         finalizer: Finalizer::Keep,
         create: Vec::new(),
+        drop_claims: Vec::new(),
         place: None,
         attach: Vec::new(),
+        wiring: Wiring::default(),
+        delete_ports: Vec::new(),
         detach: Vec::new(),
         unpin: Vec::new(),
         delete: Vec::new(),
@@ -141,8 +74,9 @@ fn leave(observed: &Observed) -> Plan {
     }
 }
 
-/// Nobody holds the right: closes the disks, deletes those made for the server
-/// if they are to go with it, lets go.
+/// Nobody holds the right: removes the ports and closes the disks, deletes
+/// those made for the server if they are to go with it. Only when no port is
+/// left are its addresses given back, and it goes.
 fn clear(observed: &Observed) -> Plan {
     let uid = observed.server.metadata.uid.as_deref().unwrap_or_default();
     let attached = |disk: &&Arc<Disk>| {
@@ -155,11 +89,21 @@ fn clear(observed: &Observed) -> Plan {
             && disk.metadata.deletion_timestamp.is_none()
     };
     let name = |disk: &Arc<Disk>| disk.name_any();
-    Plan {
-        finalizer: Finalizer::Lift,
+    let base = |state| Plan {
         detach: observed.held.iter().filter(attached).map(name).collect(),
         delete: observed.held.iter().filter(goes).map(name).collect(),
-        ..nothing(observed, State::Clearing)
+        ..nothing(observed, state)
+    };
+    match remaining(&observed.interfaces, uid) {
+        Some(nodes) => {
+            let delete_ports = ports_to_delete(&observed.interfaces, uid);
+            Plan { delete_ports, ..base(State::Unplugging(nodes)) }
+        }
+        None => Plan {
+            finalizer: Finalizer::Lift,
+            drop_claims: observed.interfaces.claims.clone(),
+            ..base(State::Clearing)
+        },
     }
 }
 
@@ -171,17 +115,25 @@ fn live(observed: &Observed) -> Plan {
         let problem = Problem::new("UidNotUnderstood", "its UID is no UUID".to_owned());
         return nothing(observed, State::Unplaced(Why::Blocked(problem)));
     };
-    let base =
-        |state| Plan { finalizer, create: disks::missing(observed), ..nothing(observed, state) };
-    if observed.behind {
-        return Plan { create: Vec::new(), ..base(State::Unplaced(Why::Behind)) };
-    }
     let status = observed.status();
-    if let Some(placement) = status.placement
+    let name = observed.server.name_any();
+    let base = |state| Plan {
+        finalizer,
+        create: disks::missing(observed),
+        drop_claims: claims_to_drop(&observed.interfaces, &name, &status.interfaces),
+        ..nothing(observed, state)
+    };
+    if observed.behind {
+        let behind = State::Unplaced(Why::Behind);
+        return Plan { create: Vec::new(), drop_claims: Vec::new(), ..base(behind) };
+    }
+    if let Some(placement) = status.placement.clone()
         && !is_free(observed.server.status.as_ref())
     {
         let attach = attachments(observed, &uid, &placement);
-        return Plan { attach, ..base(State::Held(placement)) };
+        let own = own(&observed.server, &name, &uid);
+        let (wiring, _) = wiring(&own, &observed.interfaces, &status.interfaces, &placement);
+        return Plan { attach, wiring, ..base(State::Held(placement)) };
     }
     let unpin = disks::never_made(observed, &uid);
     if !unpin.is_empty() {
@@ -189,18 +141,26 @@ fn live(observed: &Observed) -> Plan {
         let why = Why::Waits(Problem::passing("Refused", message));
         return Plan { unpin, ..base(State::Unplaced(why)) };
     }
-    match placement(observed, &uid) {
-        Ok((placement, amounts)) => {
-            let attach = attachments(observed, &uid, &placement);
+    match right(observed, &own(&observed.server, &name, &uid)) {
+        Ok(right) => {
+            let placement = &right.placement;
+            let attach = attachments(observed, &uid, placement);
+            let own = own(&observed.server, &name, &uid);
+            let (wiring, _) = wiring(&own, &observed.interfaces, &right.interfaces, placement);
             let state = State::Placing(placement.clone());
-            Plan { place: Some((placement, amounts)), attach, ..base(state) }
+            Plan { place: Some(right), attach, wiring, ..base(state) }
         }
         Err(why) => base(State::Unplaced(why)),
     }
 }
 
+/// Whose interfaces a decision is about.
+pub fn own<'a>(server: &'a VirtualServer, name: &'a str, uid: &'a Uid) -> Own<'a> {
+    Own { namespace: server.metadata.namespace.as_deref().unwrap_or_default(), name, uid }
+}
+
 /// The run right to be given out.
-fn placement(observed: &Observed, uid: &Uid) -> Result<(Placement, Amounts), Why> {
+fn right(observed: &Observed, own: &Own<'_>) -> Result<NewRight, Why> {
     match observed.server.spec.power_state {
         PowerState::PoweredOn => {}
         PowerState::PoweredOff => return Err(Why::PoweredOff),
@@ -212,18 +172,19 @@ fn placement(observed: &Observed, uid: &Uid) -> Result<(Placement, Amounts), Why
         }
     }
     let class = class(observed)?;
-    match disks::hurdle(observed, uid) {
-        None => {}
-        Some(Hurdle::Waits(problem)) => return Err(Why::Waits(problem)),
-        Some(Hurdle::Blocked(problem)) => return Err(Why::Blocked(problem)),
+    if let Some(hurdle) = disks::hurdle(observed, own.uid) {
+        return Err(hurdle.into());
     }
     let pinned = disks::pin(observed).map_err(Why::Blocked)?;
+    let kept = observed.status().interfaces;
+    let interfaces = choose::choose(own, &observed.interfaces, &kept)?;
     let to_come = Amounts { disk_bytes: disks::bytes_to_come(observed), ..Amounts::default() };
     let demand = Demand {
         resource_type: class.resource_type,
         amounts: amounts_of(&class).plus(to_come),
         pinned,
         avoid: observed.refusals.iter().map(|r| (r.node.clone(), r.said.clone())).collect(),
+        network: Carried::largest(&interfaces),
     };
     let choice = place(&observed.fleet, &demand).map_err(|no_room| Why::NoRoom {
         message: no_room.to_string(),
@@ -237,7 +198,8 @@ fn placement(observed: &Observed, uid: &Uid) -> Result<(Placement, Amounts), Why
         firmware: disks::firmware(observed),
         disks: disks::placed(observed).unwrap_or_default(),
     };
-    Ok((placement, demand.amounts))
+    let claims = choose::claims(own, &interfaces);
+    Ok(NewRight { placement, interfaces, claims, amounts: demand.amounts })
 }
 
 /// The class, as it goes into a placement. A server that was placed before

@@ -12,7 +12,7 @@ use crate::virtual_server::observe::Host;
 
 /// A plan in the words that a reviewer needs.
 fn show(plan: &Plan) -> String {
-    let Plan { finalizer, create, place, attach, detach, unpin, delete, state: _, words } = plan;
+    let Plan { finalizer, create, place, attach, detach, unpin, delete, words, .. } = plan;
     let mut text = String::new();
     if *finalizer != Finalizer::Keep {
         writeln!(text, "finalizer {finalizer:?}").unwrap();
@@ -20,7 +20,7 @@ fn show(plan: &Plan) -> String {
     for new in create {
         writeln!(text, "create disk {} of {}", new.name, new.spec.size).unwrap();
     }
-    if let Some((placement, _)) = place {
+    if let Some(NewRight { placement, .. }) = place {
         writeln!(text, "place on {} epoch {}", placement.node_name, placement.epoch).unwrap();
     }
     for attach in attach {
@@ -74,7 +74,7 @@ fn decide_a_new_server_step_by_step() {
 #[test]
 fn decide_what_a_placement_holds() {
     let plan = plan(&observed(server(json!({})), Some(disk(json!({})))));
-    let (placement, amounts) = plan.place.unwrap();
+    let NewRight { placement, amounts, .. } = plan.place.unwrap();
     assert_eq!(placement.class.memory_bytes, 1 << 30);
     assert_eq!(placement.firmware, suigen_crds::server_image::Firmware::Uefi);
     assert_eq!(placement.disks[0].disk_uid.as_str(), crate::fixtures::DISK);

@@ -7,18 +7,9 @@ use suigen_crds::server_image::Firmware;
 use suigen_crds::virtual_server::{PlacedDisk, Placement, RuntimeState};
 
 use super::observe::{MADE_FOR, Observed, Wanted};
-use super::state::Problem;
+use super::state::{Hurdle, Problem};
 use crate::reasons::{PERSON_MUST_ACT, word};
 use crate::watch::lookup::Lookup;
-
-/// What stands in the way of a server because of a disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hurdle {
-    /// It is waited for.
-    Waits(Problem),
-    /// A person must act.
-    Blocked(Problem),
-}
 
 /// A Disk that is to be made for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,13 +13,16 @@
 mod apply;
 pub mod decide;
 pub mod disks;
+pub mod interfaces;
 pub mod observe;
+mod plan;
 mod running;
 pub mod state;
 mod status;
 mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use suigen_crds::virtual_server::VirtualServer;
@@ -27,6 +30,17 @@ use suigen_crds::virtual_server::VirtualServer;
 use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::write;
+
+/// When a server in a namespace that is being deleted is looked at again.
+const NAMESPACE_GOES: Duration = Duration::from_secs(60);
+
+/// Whether the API server made nothing because the namespace is being deleted.
+fn namespace_goes(error: &write::Error) -> bool {
+    let write::Error::Api { source, .. } = error else { return false };
+    let kube::Error::Api(status) = &**source else { return false };
+    let causes = status.details.as_ref().map_or(&[][..], |details| &details.causes);
+    status.code == 403 && causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
 
 /// Looks at one server.
 ///
@@ -52,6 +66,12 @@ pub async fn reconcile(
     match apply::carry_out(&observed, &plan, &ctx).await {
         // I/O: finalizer, disks, placement; then what people read
         Ok(applied) => status::write(&applied, &plan, now, &ctx).await,
+        Err(error) if namespace_goes(&error) => {
+            // Nothing can be made there any more; the server itself is about to
+            // be deleted, which wakes it.
+            tracing::debug!(%error, "its namespace is being deleted");
+            Ok(Outcome::Wait { reason: "NamespaceTerminating", after: NAMESPACE_GOES })
+        }
         Err(error) => {
             if let Some(plan) = decide::refused(&observed, &error) {
                 status::write(&observed.server, &plan, now, &ctx).await?;

@@ -15,6 +15,8 @@ use suigen_crds::virtual_server::{
     PowerState, RuntimeState, ServerDisk, VirtualServer, VirtualServerStatus,
 };
 
+use super::interfaces::choose::Own;
+use super::interfaces::{self, Interfaces};
 use crate::context::Context;
 use crate::finalizer::{Deletion, deletion as read_deletion};
 use crate::memory::Refusal;
@@ -40,6 +42,8 @@ pub struct Observed {
     pub disks: Vec<Wanted>,
     /// Every disk that was made for it or is attached to it.
     pub held: Vec<Arc<Disk>>,
+    /// Its network interfaces.
+    pub interfaces: Interfaces,
     /// The hypervisor that it is placed on.
     pub host: Host,
     /// Every hypervisor; only looked at when it is to be placed.
@@ -119,10 +123,13 @@ pub fn gather(
     };
     let disks = own.as_ref().map(|own| wanted(&server, own, ctx, ledger)).unwrap_or_default();
     let held = own.as_ref().map(|own| held(&server, own, ctx)).unwrap_or_default();
+    let interfaces = own.as_ref().map(|own| networks(&server, own, ctx, ledger, now));
+    let interfaces = interfaces.unwrap_or_default();
     let behind = disks.iter().filter_map(|wanted| wanted.disk.found()).chain(&held);
     let behind = behind.map(|disk| &disk.metadata).any(|meta| ctx.written.is_behind(meta));
     let namespace = server.namespace().unwrap_or_default();
     let behind = behind
+        || interfaces.behind
         || disks.iter().any(|wanted| {
             matches!(wanted.disk, Lookup::Missing)
                 && ctx.created.is_awaited(&namespace, &wanted.name, now)
@@ -132,12 +139,26 @@ pub fn gather(
         class,
         disks,
         held,
+        interfaces,
         host: host(&server, ctx),
         fleet,
         refusals,
         behind,
         server,
     }
+}
+
+fn networks(
+    server: &VirtualServer,
+    uid: &Uid,
+    ctx: &Context,
+    ledger: &Ledger,
+    now: Timestamp,
+) -> Interfaces {
+    let (namespace, name) = (server.namespace().unwrap_or_default(), server.name_any());
+    let own = Own { namespace: &namespace, name: &name, uid };
+    let sources = interfaces::observe::Sources::of(ctx);
+    interfaces::observe::gather(server, &own, &sources, ledger, now)
 }
 
 fn note_refusal(server: &VirtualServer, uid: &str, now: Timestamp, ctx: &Context) {

@@ -3,9 +3,8 @@
 use suigen_crds::condition::Finding;
 use suigen_crds::virtual_server::{Placement, Runtime, RuntimeState, ServerPhase};
 
-use super::disks::Hurdle;
 use super::observe::{Host, Observed};
-use super::state::word_of_holder;
+use super::state::{Hurdle, word_of_holder};
 use super::words::{Reached, wants_on};
 use crate::reasons::{self, PERSON_MUST_ACT};
 

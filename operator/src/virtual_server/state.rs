@@ -12,7 +12,11 @@ pub enum State {
     CrdTerminating,
     /// It is to go; its holder powers it off.
     Releasing(Placement),
-    /// It is to go, and nobody holds its right: disks are closed, then it goes.
+    /// It is to go, and nobody holds its right; its ports are being removed
+    /// from these nodes.
+    Unplugging(String),
+    /// It is to go, and nothing of it is left but disks and addresses: these
+    /// are given back, then it goes.
     Clearing,
     /// Somebody holds its right.
     Held(Placement),
@@ -62,6 +66,33 @@ impl Problem {
     /// A step that is under way.
     pub const fn passing(reason: &'static str, message: String) -> Self {
         Self { reason, message, passing: true }
+    }
+}
+
+/// What stands in the way of a server because of a disk or an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hurdle {
+    /// It is waited for.
+    Waits(Problem),
+    /// A person must act.
+    Blocked(Problem),
+}
+
+impl Hurdle {
+    /// What it is.
+    pub const fn problem(&self) -> &Problem {
+        match self {
+            Self::Waits(problem) | Self::Blocked(problem) => problem,
+        }
+    }
+}
+
+impl From<Hurdle> for Why {
+    fn from(hurdle: Hurdle) -> Self {
+        match hurdle {
+            Hurdle::Waits(problem) => Self::Waits(problem),
+            Hurdle::Blocked(problem) => Self::Blocked(problem),
+        }
     }
 }
 

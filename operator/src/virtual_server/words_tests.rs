@@ -58,7 +58,15 @@ fn looks() -> Vec<Observed> {
 
 #[test]
 fn every_answer_is_readable_by_kstatus_and_by_people() {
-    let types = ["Scheduled", "DisksReady", "Running", "Ready", "Reconciling", "Stalled"];
+    let types = [
+        "Scheduled",
+        "DisksReady",
+        "InterfacesReady",
+        "Running",
+        "Ready",
+        "Reconciling",
+        "Stalled",
+    ];
     let looks = looks();
     assert!(looks.len() > 1000);
     for look in looks {
