@@ -3,25 +3,35 @@
 //! the next plan. Rules that cannot be set stop everything, since a port must
 //! not be opened without them.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use rtnetlink::Handle;
 
+use super::cache::{Cache, Dirty};
 use super::diff::Op;
-use super::ident::{LinkName, MacAddress, Vni};
+use super::ident::{LinkName, Vni};
+use super::netlink;
+use super::netlink::generation::Generations;
 use super::netlink::netns::Namespace;
-use super::netlink::{self, fdb, links};
+use super::netlink::requests::Requests;
 use super::nft::{self, Nft};
-use super::tap::{self, NewTap};
-use super::topology::{Link, LinkKind};
+use super::tap;
+use super::watch::{self, Watch};
+
+mod requests;
+mod work;
+
+use work::{Work, way};
 
 /// What operations are carried out with.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     /// The node's own namespace, where tunnels start.
-    pub host: Handle,
+    pub host: Requests,
     /// The tenants' namespace.
-    pub tenants: Handle,
+    pub tenants: Requests,
+    /// The same, to list what is there.
+    pub listing: Handle,
+    /// The same, for the rules.
+    pub generations: Generations,
     /// The same, to enter.
     pub namespace: Namespace,
     /// The rules' tool.
@@ -114,128 +124,45 @@ impl Op {
     }
 }
 
-/// Carries out operations in their order. `indices` are the links as observed;
-/// they are kept up to date.
+/// Links and forwarding tables as they are while they are changed.
+#[derive(Debug)]
+pub struct Live<'a> {
+    /// What is there.
+    pub cache: &'a mut Cache,
+    /// What was said about.
+    pub dirty: &'a mut Dirty,
+    /// Tells of changes, our own among them.
+    pub watch: &'a Watch,
+}
+
+impl Live<'_> {
+    /// Takes in what was told.
+    ///
+    /// # Errors
+    /// When the socket breaks.
+    pub fn refresh(&mut self) -> Result<(), watch::Error> {
+        let told = self.watch.take()?;
+        self.dirty.lost |= told.lost;
+        told.messages.iter().for_each(|message| self.cache.take(message, self.dirty));
+        Ok(())
+    }
+}
+
+/// Carries out operations in their order.
+///
+/// # Errors
+/// When it cannot be told any more what they did.
 pub async fn apply(
     kernel: &Kernel,
     ops: &[Op],
-    indices: &mut BTreeMap<LinkName, u32>,
-) -> Vec<Failure> {
-    let mut failures: Vec<Failure> = Vec::new();
-    let mut broken: BTreeSet<LinkName> = BTreeSet::new();
-    for op in ops {
-        if op.needs().iter().any(|link| broken.contains(link) || !indices.contains_key(link)) {
-            continue;
-        }
-        let Err(error) = carry_out(kernel, op, indices).await else { continue };
-        tracing::warn!(?op, reason = error.reason(), %error, "operation failed");
-        let subject = op.subject();
-        if let Subject::Link(name) = &subject {
-            broken.insert(name.clone());
-        }
-        let stop = subject == Subject::Rules;
-        failures.push(Failure { subject, error });
-        if stop {
+    live: &mut Live<'_>,
+) -> Result<Vec<Failure>, watch::Error> {
+    let mut work = Work::new(kernel, live);
+    // Those of a kind depend on those before them, not on each other.
+    for alike in ops.chunk_by(|one, next| way(one) == way(next)) {
+        if !work.do_alike(alike).await? {
             break;
         }
     }
-    failures
-}
-
-async fn carry_out(
-    kernel: &Kernel,
-    op: &Op,
-    indices: &mut BTreeMap<LinkName, u32>,
-) -> Result<(), Error> {
-    let tenants = &kernel.tenants;
-    match op {
-        Op::Rules { batch } => kernel.nft.apply(&kernel.namespace, batch).await?,
-        Op::DeleteLink { name } => {
-            if let Some(index) = indices.remove(name) {
-                links::delete(tenants, name, index).await?;
-            }
-        }
-        Op::CreateLink { name, link } => {
-            create(kernel, name, link).await?;
-            indices.insert(name.clone(), links::index_of(tenants, name).await?);
-        }
-        Op::SetOwner { name, owner } => tap::set_owner(&kernel.namespace, name, *owner)?,
-        Op::Configure { name, link } => {
-            let bridge = link.port.as_ref().and_then(|port| indices.get(&port.bridge));
-            links::configure(tenants, name, link, bridge.copied()).await?;
-        }
-        Op::RemoveBridgeEntry { mac, link, .. } => {
-            if let Some(target) = target(indices, link, *mac) {
-                fdb::remove_bridge(tenants, target).await?;
-            }
-        }
-        Op::SetBridgeEntry { mac, entry, .. } => {
-            if let Some(target) = target(indices, &entry.link, *mac) {
-                fdb::set_bridge(tenants, target, entry.origin).await?;
-            }
-        }
-        Op::RemoveTunnel { .. }
-        | Op::SetTunnel { .. }
-        | Op::RemoveFlood { .. }
-        | Op::AddFlood { .. } => tunnels(tenants, op, indices).await?,
-    }
-    Ok(())
-}
-
-async fn tunnels(
-    handle: &Handle,
-    op: &Op,
-    indices: &BTreeMap<LinkName, u32>,
-) -> Result<(), netlink::Error> {
-    let find = |vni: &Vni, mac| target(indices, &LinkName::vxlan(*vni), mac);
-    match op {
-        Op::RemoveTunnel { vni, mac, vtep } => match find(vni, *mac) {
-            Some(target) => fdb::remove_tunnel(handle, target, *vtep).await,
-            None => Ok(()),
-        },
-        Op::SetTunnel { vni, mac, vtep } => match find(vni, *mac) {
-            Some(target) => fdb::set_tunnel(handle, target, *vtep).await,
-            None => Ok(()),
-        },
-        Op::RemoveFlood { vni, vtep } => match find(vni, MacAddress::ZERO) {
-            Some(target) => fdb::remove_flood(handle, target.index, *vtep).await,
-            None => Ok(()),
-        },
-        Op::AddFlood { vni, vtep } => match find(vni, MacAddress::ZERO) {
-            Some(target) => fdb::add_flood(handle, target.index, *vtep).await,
-            None => Ok(()),
-        },
-        Op::Rules { .. }
-        | Op::DeleteLink { .. }
-        | Op::CreateLink { .. }
-        | Op::SetOwner { .. }
-        | Op::Configure { .. }
-        | Op::RemoveBridgeEntry { .. }
-        | Op::SetBridgeEntry { .. } => Ok(()),
-    }
-}
-
-fn target(
-    indices: &BTreeMap<LinkName, u32>,
-    link: &LinkName,
-    mac: MacAddress,
-) -> Option<fdb::Target> {
-    indices.get(link).map(|&index| fdb::Target { index, mac })
-}
-
-async fn create(kernel: &Kernel, name: &LinkName, link: &Link) -> Result<(), Error> {
-    match &link.kind {
-        LinkKind::Bridge(_) => links::create_bridge(&kernel.tenants, name).await?,
-        LinkKind::Vxlan { vni, local, port, .. } => {
-            let tunnel = (*vni, *local, *port);
-            links::create_vxlan(&kernel.host, &kernel.namespace, name, tunnel).await?;
-        }
-        LinkKind::Tap { owner } => {
-            let tap = NewTap::create(&kernel.namespace, name, owner.unwrap_or(0))?;
-            links::mark(&kernel.tenants, name).await?;
-            // Kept only once it is marked, so that none is left without.
-            tap.keep()?;
-        }
-    }
-    Ok(())
+    Ok(work.failures)
 }

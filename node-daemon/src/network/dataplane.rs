@@ -10,24 +10,28 @@ use suigen_crds::ident::Uid;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{self, Failure, Kernel};
+use super::apply::{Failure, Kernel};
 use super::desired::Desired;
 use super::dhcp::Responders;
-use super::diff::{self, ForeignLink, Op};
+use super::diff::{ForeignLink, Op};
 use super::ident::LinkName;
+use super::netlink::generation::Generations;
+use super::netlink::requests::Requests;
 use super::netlink::{self, netns};
 use super::nft::{self, Nft, Reading};
 use super::observe::{self, Observed};
+use super::scope::Scope;
 use super::tap::{self, Framing};
-use super::topology::Topology;
 use super::watch::{self as changes, Watch};
 
-/// Changes come in groups; they are looked at together.
+mod state;
+
+use state::{RESYNC, State};
+
+/// What the kernel tells comes in groups; it is looked at together.
 const SETTLE: Duration = Duration::from_millis(50);
-/// How soon a failed operation is tried again, and how often everything is
-/// looked at without a notification.
+/// How soon a failed operation is tried again.
 const RETRY: Duration = Duration::from_secs(2);
-const RESYNC: Duration = Duration::from_secs(300);
 
 /// Where the data plane lives.
 #[derive(Debug, Clone)]
@@ -43,9 +47,10 @@ pub struct Config {
 pub struct DataPlane {
     kernel: Kernel,
     intact: Arc<Reading>,
+    watch: Arc<Watch>,
     /// One reads or changes at a time: a plan holds for what was read, and the
     /// kernel lists one table at a time to a socket.
-    turn: Arc<Mutex<()>>,
+    state: Arc<Mutex<State>>,
 }
 
 /// Why the data plane cannot be used at all.
@@ -91,8 +96,10 @@ pub struct Report {
     pub foreign: Vec<ForeignLink>,
     /// What failed; it is tried again.
     pub failures: Vec<Failure>,
-    /// The kernel's numbers of the links that are there now.
-    pub indices: BTreeMap<LinkName, u32>,
+    /// The kernel's numbers of all our links that are there now.
+    pub indices: Arc<BTreeMap<LinkName, u32>>,
+    /// How often everything was read since the start.
+    pub full_reads: u64,
 }
 
 impl Report {
@@ -114,45 +121,52 @@ impl DataPlane {
         let nft = Nft::new(&config.nft);
         let intact = Arc::new(nft.rehearse().await?);
         let namespace = netns::Namespace::ensure(&config.namespace)?;
-        let (host, task) = netlink::connect()?;
-        tokio::spawn(task);
+        let host = Requests::open()?;
         let runtime = tokio::runtime::Handle::current();
-        let (tenants, task) = namespace.run(|| {
+        let inside = namespace.run(|| {
             let _inside = runtime.enter();
-            netlink::connect()
-        })??;
+            let (listing, task) = netlink::connect()?;
+            Ok::<_, std::io::Error>((Requests::open()?, Generations::open()?, listing, task))
+        })?;
+        let (tenants, generations, listing, task) = inside?;
         tokio::spawn(task);
-        let kernel = Kernel { host, tenants, namespace, nft };
-        Ok(Self { kernel, intact, turn: Arc::default() })
+        // From here on, so that what is read first misses nothing.
+        let watch = Arc::new(Watch::begin(&namespace)?);
+        let state = Arc::new(Mutex::new(State::new(Arc::clone(&watch))));
+        let kernel = Kernel { host, tenants, listing, generations, namespace, nft };
+        Ok(Self { kernel, intact, watch, state })
     }
 
-    /// Reads what the kernel holds.
+    /// Reads all that the kernel holds, whatever is known of it.
     ///
     /// # Errors
     /// When it cannot be read.
     pub async fn observe(&self) -> Result<Observed, observe::Error> {
-        let _turn = self.turn.lock().await;
-        self.look().await
+        let _turn = self.state.lock().await;
+        let Kernel { listing, namespace, nft, .. } = &self.kernel;
+        let cache = observe::dump(listing).await?;
+        let (rules, elements) = observe::rules(namespace, nft, &self.intact).await?;
+        Ok(Scope::Everything.observed(&cache, rules, &elements))
     }
 
-    async fn look(&self) -> Result<Observed, observe::Error> {
-        let Kernel { host: _, tenants, namespace, nft } = &self.kernel;
-        observe::observe(tenants, namespace, nft, &self.intact).await
+    /// What is known of the kernel, when all that it told was taken in.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn known(&self) -> Result<Observed, Error> {
+        self.state.lock().await.known(&self.kernel, &self.intact).await
     }
 
     /// Brings the kernel to what is desired. May be called again: where all is
-    /// as it should be, nothing is sent that changes anything.
+    /// as it should be, nothing is sent that changes anything. The first time
+    /// everything is read; from then on the kernel tells what changes, and a
+    /// change costs what it touches.
     ///
     /// # Errors
     /// When the kernel's state cannot be read; failed changes are in the
     /// report.
     pub async fn reconcile(&self, desired: &Desired) -> Result<Report, Error> {
-        let _turn = self.turn.lock().await;
-        let observed = self.look().await?;
-        let plan = diff::plan(&observed, &Topology::of(desired));
-        let mut indices = observed.indices;
-        let failures = apply::apply(&self.kernel, &plan.ops, &mut indices).await;
-        Ok(Report { ops: plan.ops, foreign: plan.foreign, failures, indices })
+        self.state.lock().await.reconcile(&self.kernel, &self.intact, desired).await
     }
 
     /// Keeps the kernel at what is desired, repairs what others change, and
@@ -167,7 +181,6 @@ impl DataPlane {
         reports: watch::Sender<Result<Report, Error>>,
         stop: CancellationToken,
     ) -> Result<(), Error> {
-        let watch = Watch::begin(&self.kernel.namespace)?;
         let mut responders = Responders::new(self.kernel.namespace.clone());
         loop {
             let now = desired.borrow_and_update().clone();
@@ -178,7 +191,11 @@ impl DataPlane {
                 Err(error) => tracing::warn!(reason = error.reason(), %error, "not reconciled"),
             }
             let complete = outcome.as_ref().is_ok_and(Report::is_complete);
-            let pause = if complete { RESYNC } else { RETRY };
+            let pause = match complete {
+                true if self.state.lock().await.is_dirty() => SETTLE,
+                true => RESYNC,
+                false => RETRY,
+            };
             drop(reports.send_replace(outcome));
             let fed = async {
                 // Whoever feeds us is gone: what was asked for last stands.
@@ -188,11 +205,13 @@ impl DataPlane {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
-                changed = watch.changed() => changed?,
+                told = self.watch.told() => {
+                    told?;
+                    tokio::time::sleep(SETTLE).await;
+                }
                 () = fed => {}
                 () = tokio::time::sleep(pause) => {}
             }
-            tokio::time::sleep(SETTLE).await;
         }
         responders.stop().await;
         Ok(())

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use suigen_crds::ident::Uid;
 use suigen_crds::tenant_network::OVERHEAD;
@@ -137,11 +138,12 @@ impl Refusal {
 }
 
 /// A consistent set of networks: no VNI, MAC address, address or name twice
-/// where it must be unique.
+/// where it must be unique. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     underlay: Underlay,
-    networks: BTreeMap<Vni, Network>,
+    networks: Arc<BTreeMap<Vni, Arc<Network>>>,
+    taps: Arc<BTreeMap<LinkName, Vni>>,
 }
 
 impl Desired {
@@ -151,22 +153,22 @@ impl Desired {
     pub fn admit(underlay: Underlay, networks: Vec<Network>) -> (Self, Vec<Refusal>) {
         let mut refused = Vec::new();
         let mut admitted = BTreeMap::new();
-        let mut taps = BTreeSet::new();
+        let mut taps = BTreeMap::new();
         for network in networks {
             if let Some(refusal) = refuse_network(&network, &underlay, &admitted) {
                 refused.push(refusal);
                 continue;
             }
             let network = admit_ports(network, &underlay, &mut taps, &mut refused);
-            admitted.insert(network.vni, network);
+            admitted.insert(network.vni, Arc::new(network));
         }
-        (Self { underlay, networks: admitted }, refused)
+        (Self { underlay, networks: Arc::new(admitted), taps: Arc::new(taps) }, refused)
     }
 
     /// Nothing: what is there is torn down.
     #[must_use]
-    pub const fn nothing(underlay: Underlay) -> Self {
-        Self { underlay, networks: BTreeMap::new() }
+    pub fn nothing(underlay: Underlay) -> Self {
+        Self { underlay, networks: Arc::default(), taps: Arc::default() }
     }
 
     /// This node's tunnel end point.
@@ -177,7 +179,36 @@ impl Desired {
 
     /// The networks by VNI.
     pub fn networks(&self) -> impl Iterator<Item = &Network> {
-        self.networks.values()
+        self.networks.values().map(Arc::as_ref)
+    }
+
+    /// One network.
+    #[must_use]
+    pub fn network(&self, vni: Vni) -> Option<&Network> {
+        self.networks.get(&vni).map(Arc::as_ref)
+    }
+
+    /// The network of the port that a tap belongs to.
+    #[must_use]
+    pub fn network_of_tap(&self, tap: &LinkName) -> Option<Vni> {
+        self.taps.get(tap).copied()
+    }
+
+    /// The networks that are not as they were.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> BTreeSet<Vni> {
+        let all = self.networks.keys().chain(before.networks.keys()).copied();
+        if self.underlay != before.underlay {
+            return all.collect();
+        }
+        if Arc::ptr_eq(&self.networks, &before.networks) {
+            return BTreeSet::new();
+        }
+        let same = |vni: &Vni| match (self.networks.get(vni), before.networks.get(vni)) {
+            (Some(is), Some(was)) => Arc::ptr_eq(is, was) || is == was,
+            _ => false,
+        };
+        all.filter(|vni| !same(vni)).collect()
     }
 
     /// All ports bound here.
@@ -189,7 +220,7 @@ impl Desired {
 fn refuse_network(
     network: &Network,
     underlay: &Underlay,
-    admitted: &BTreeMap<Vni, Network>,
+    admitted: &BTreeMap<Vni, Arc<Network>>,
 ) -> Option<Refusal> {
     let (uid, vni, mtu) = (network.uid.clone(), network.vni, network.mtu);
     if admitted.contains_key(&vni) {
@@ -207,7 +238,7 @@ fn refuse_network(
 fn admit_ports(
     mut network: Network,
     underlay: &Underlay,
-    taps: &mut BTreeSet<LinkName>,
+    taps: &mut BTreeMap<LinkName, Vni>,
     refused: &mut Vec<Refusal>,
 ) -> Network {
     let mut macs = BTreeSet::new();
@@ -221,7 +252,7 @@ fn admit_ports(
         None => {
             macs.insert(port.mac);
             addresses.extend(port.addresses.iter().copied());
-            taps.insert(LinkName::tap(&port.uid))
+            taps.insert(LinkName::tap(&port.uid), network.vni).is_none()
         }
     });
     network.remotes.retain(|remote| {
@@ -243,7 +274,7 @@ fn refuse_port(
     port: &Port,
     macs: &BTreeSet<MacAddress>,
     addresses: &BTreeSet<Ipv4Addr>,
-    taps: &BTreeSet<LinkName>,
+    taps: &BTreeMap<LinkName, Vni>,
 ) -> Option<Refusal> {
     let (uid, mac, name) = (port.uid.clone(), port.mac, LinkName::tap(&port.uid));
     if let Err(source) = mac.for_port() {
@@ -255,7 +286,7 @@ fn refuse_port(
     if let Some(address) = port.addresses.intersection(addresses).next() {
         return Some(Refusal::AddressTaken { port: uid, address: *address });
     }
-    if taps.contains(&name) {
+    if taps.contains_key(&name) {
         return Some(Refusal::TapName { port: uid, name });
     }
     None

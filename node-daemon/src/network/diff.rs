@@ -2,8 +2,10 @@
 //! operations in the order in which they are safe. Pure.
 //!
 //! The rules come first: elements are there before the tap that they let
-//! pass, and gone before anything else of a port is. Re-pointing an address is
-//! one operation, so that there is no moment without an entry.
+//! pass, and gone before anything else of a port is. Then what is new, from the
+//! far end to the near one, and at last what is to go. Re-pointing an address,
+//! between end points as between a tap and the tunnel, is one operation, so
+//! that there is no moment without an entry.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -75,6 +77,9 @@ pub fn plan(observed: &Observed, wanted: &Topology) -> Plan {
     let new = link_ops(observed, wanted, &foreign, &mut ops);
     let present = surviving(&observed.topology.fdb, wanted, &new);
     fdb_ops(&present, &wanted.fdb, &mut ops);
+    // Last: an address moves from a tap before that goes.
+    let unwanted = observed.topology.links.keys().filter(|name| !wanted.links.contains_key(*name));
+    ops.extend(unwanted.map(|name| Op::DeleteLink { name: name.clone() }));
     Plan { ops, foreign: foreign.into_iter().map(|name| ForeignLink { name }).collect() }
 }
 
@@ -99,8 +104,6 @@ fn link_ops(
     let mut create = Vec::new();
     let mut configure = Vec::new();
     let present = &observed.topology.links;
-    let unwanted = present.keys().filter(|name| !wanted.links.contains_key(*name));
-    ops.extend(unwanted.map(|name| Op::DeleteLink { name: name.clone() }));
     // A port can enter a bridge only once that is there.
     let (bridges, ports): (Vec<_>, Vec<_>) =
         wanted.links.iter().partition(|(_, link)| link.port.is_none());
@@ -165,38 +168,36 @@ fn surviving(fdb: &Fdb, wanted: &Topology, new: &BTreeSet<LinkName>) -> Fdb {
 }
 
 fn fdb_ops(is: &Fdb, should: &Fdb, ops: &mut Vec<Op>) {
-    for (&(vni, mac), entry) in &is.bridge {
-        // Replacing an entry keeps how it came about, so one of another
-        // origin has to go first.
-        let keep = should.bridge.get(&(vni, mac)).is_some_and(|new| new.origin == entry.origin);
-        if !keep || entry.origin == Origin::Foreign {
-            ops.push(Op::RemoveBridgeEntry { vni, mac, link: entry.link.clone() });
-        }
-    }
-    for (&(vni, mac), entry) in &should.bridge {
-        if is.bridge.get(&(vni, mac)) != Some(entry) {
-            ops.push(Op::SetBridgeEntry { vni, mac, entry: entry.clone() });
-        }
-    }
-    tunnel_ops(is, should, ops);
-    let gone = is.flood.difference(&should.flood);
-    ops.extend(gone.map(|&(vni, vtep)| Op::RemoveFlood { vni, vtep }));
-    let new = should.flood.difference(&is.flood);
-    ops.extend(new.map(|&(vni, vtep)| Op::AddFlood { vni, vtep }));
-}
-
-fn tunnel_ops(is: &Fdb, should: &Fdb, ops: &mut Vec<Op>) {
-    for (&(vni, mac), vteps) in &is.tunnel {
-        // One end point is replaced in place; several cannot be.
-        if vteps.len() > 1 || !should.tunnel.contains_key(&(vni, mac)) {
-            ops.extend(vteps.iter().map(|&vtep| Op::RemoveTunnel { vni, mac, vtep }));
-        }
-    }
     for (&(vni, mac), vteps) in &should.tunnel {
         if is.tunnel.get(&(vni, mac)) != Some(vteps) {
             ops.extend(vteps.iter().map(|&vtep| Op::SetTunnel { vni, mac, vtep }));
         }
     }
+    let new = should.flood.difference(&is.flood);
+    ops.extend(new.map(|&(vni, vtep)| Op::AddFlood { vni, vtep }));
+    for (&(vni, mac), entry) in &should.bridge {
+        if !is.bridge.get(&(vni, mac)).is_some_and(|is| same_place(is, entry)) {
+            ops.push(Op::SetBridgeEntry { vni, mac, entry: entry.clone() });
+        }
+    }
+    for (&(vni, mac), entry) in &is.bridge {
+        if !should.bridge.contains_key(&(vni, mac)) {
+            ops.push(Op::RemoveBridgeEntry { vni, mac, link: entry.link.clone() });
+        }
+    }
+    for (&(vni, mac), vteps) in &is.tunnel {
+        if !should.tunnel.contains_key(&(vni, mac)) {
+            ops.extend(vteps.iter().map(|&vtep| Op::RemoveTunnel { vni, mac, vtep }));
+        }
+    }
+    let gone = is.flood.difference(&should.flood);
+    ops.extend(gone.map(|&(vni, vtep)| Op::RemoveFlood { vni, vtep }));
+}
+
+/// An entry that was changed in place keeps how it came about once, which
+/// makes no difference: neither kind ages or is learned over.
+fn same_place(is: &BridgeEntry, should: &BridgeEntry) -> bool {
+    is.link == should.link && is.origin != Origin::Foreign
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub use suigen_crds::net_ident::{InvalidTerm, MacAddress, Vni};
 pub struct LinkName(String);
 
 impl LinkName {
+    /// What the names of all bridges begin with.
+    pub const BRIDGE: &'static str = "sg-";
     /// What the names of all taps begin with; the rules match on it.
     pub const TAP: &'static str = "st-";
     /// What the names of all VXLAN devices begin with; the rules match on it.
@@ -18,13 +20,26 @@ impl LinkName {
     /// The bridge of a network.
     #[must_use]
     pub fn bridge(vni: Vni) -> Self {
-        Self(format!("sg-{vni}"))
+        Self(format!("{}{vni}", Self::BRIDGE))
     }
 
     /// The VXLAN device of a network.
     #[must_use]
     pub fn vxlan(vni: Vni) -> Self {
         Self(format!("{}{vni}", Self::VXLAN))
+    }
+
+    /// Whether it is the name of a tap.
+    #[must_use]
+    pub fn is_tap(&self) -> bool {
+        self.0.starts_with(Self::TAP)
+    }
+
+    /// The network, if it is the name of a bridge or a VXLAN device.
+    #[must_use]
+    pub fn vni(&self) -> Option<Vni> {
+        let number = self.0.strip_prefix(Self::BRIDGE).or(self.0.strip_prefix(Self::VXLAN))?;
+        Vni::try_from(number.parse::<u32>().ok()?).ok()
     }
 
     /// The tap of a port: the first group of the port's UID, so that one is
@@ -65,5 +80,8 @@ mod tests {
         let vni = Vni::try_from(Vni::MAX).unwrap();
         assert!(LinkName::bridge(vni).as_str().len() < 16);
         assert!(LinkName::vxlan(vni).as_str().len() < 16);
+        assert_eq!(LinkName::bridge(vni).vni(), Some(vni));
+        assert_eq!(LinkName::vxlan(vni).vni(), Some(vni));
+        assert_eq!(LinkName::observed("st-00001000".to_owned()).vni(), None);
     }
 }

@@ -22,16 +22,19 @@
 //! | [`desired`] | what to host, made consistent (pure) |
 //! | [`topology`] | what the kernel should hold for that (pure) |
 //! | [`rules`] | the nft rules and sets as text (pure) |
-//! | [`observe`] | what the kernel holds |
+//! | [`observe`] | reads all that the kernel holds |
+//! | [`cache`] | keeps that up to date by what the kernel tells (pure) |
+//! | [`scope`] | the part that a change is about (pure) |
 //! | [`diff`] | the operations between the two (pure) |
 //! | [`apply`] | carries them out |
 //! | [`netlink`], [`nft`], [`tap`] | the kernel's interfaces |
-//! | [`watch`] | tells when somebody changed something |
+//! | [`watch`] | what the kernel tells of changes, whoever makes them |
 //! | [`dhcp`] | answers a port's DHCP, at its tap |
 //! | [`dataplane`] | puts the parts together |
 //! | [`feed`] | says what to host, from the objects of the API |
 
 pub mod apply;
+pub mod cache;
 pub mod dataplane;
 pub mod desired;
 pub mod dhcp;
@@ -45,6 +48,7 @@ pub mod nft;
 pub mod observe;
 mod readable;
 pub mod rules;
+pub mod scope;
 pub mod tap;
 pub mod topology;
 pub mod watch;

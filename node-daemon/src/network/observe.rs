@@ -1,14 +1,17 @@
-//! Reads what the kernel holds in the tenants' namespace: links and
-//! forwarding tables by dumps of rtnetlink, rules by `nft -j list`.
+//! Reads all that the kernel holds in the tenants' namespace: links and
+//! forwarding tables by dumps of rtnetlink, rules by `nft -j list`. Done at
+//! the start, where notifications were lost, and now and then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use rtnetlink::Handle;
 
+use super::cache::Cache;
 use super::ident::LinkName;
 use super::netlink::netns::Namespace;
 use super::netlink::{self, fdb, links};
 use super::nft::{self, Nft, Reading};
+use super::rules::Elements;
 use super::topology::Topology;
 
 /// What is there.
@@ -16,8 +19,6 @@ use super::topology::Topology;
 pub struct Observed {
     /// What is ours, in the same form as what should be.
     pub topology: Topology,
-    /// The kernel's numbers of the links.
-    pub indices: BTreeMap<LinkName, u32>,
     /// Links that do not carry our mark.
     pub foreign: BTreeSet<LinkName>,
     /// The state of the constant rules.
@@ -45,6 +46,9 @@ pub enum Error {
     /// Rules.
     #[error(transparent)]
     Nft(#[from] nft::Error),
+    /// Whether they changed.
+    #[error("read the generation of the nft rules")]
+    Generation(#[source] std::io::Error),
 }
 
 impl Error {
@@ -54,33 +58,35 @@ impl Error {
         match self {
             Self::Netlink(error) => error.reason(),
             Self::Nft(error) => error.reason(),
+            Self::Generation(_) => "NftGenerationUnreadable",
         }
     }
 }
 
-/// Reads everything. `intact` is how the constant rules read where nobody
-/// touched them.
+/// Reads links and forwarding tables.
 ///
 /// # Errors
-/// When a dump fails or nft does.
-pub async fn observe(
-    handle: &Handle,
+/// When a dump fails.
+pub async fn dump(handle: &Handle) -> Result<Cache, Error> {
+    let links = links::dump(handle).await?;
+    Ok(Cache::new(links, &fdb::dump(handle).await?))
+}
+
+/// Reads the rules: their state, and the elements of their sets. `intact` is
+/// how the constant part reads where nobody touched it.
+///
+/// # Errors
+/// When nft fails.
+pub async fn rules(
     namespace: &Namespace,
     nft: &Nft,
     intact: &Reading,
-) -> Result<Observed, Error> {
-    let mut observed = Observed::default();
-    let dump = links::dump(handle).await?;
-    let by_index = dump.links.iter().map(|(name, found)| (found.index, name.clone())).collect();
-    observed.topology.fdb = fdb::dump(handle, &by_index, &dump.vnis()).await?;
-    observed.indices = by_index.into_iter().map(|(index, name)| (name, index)).collect();
-    observed.topology.links =
-        dump.links.into_iter().map(|(name, found)| (name, found.link)).collect();
-    observed.foreign = dump.foreign;
-    if let Some(reading) = nft.read(namespace).await? {
-        let same = reading.constant == intact.constant;
-        observed.rules = if same { ObservedRules::Intact } else { ObservedRules::Altered };
-        observed.topology.elements = reading.elements;
-    }
-    Ok(observed)
+) -> Result<(ObservedRules, Elements), Error> {
+    Ok(match nft.read(namespace).await? {
+        None => (ObservedRules::Absent, Elements::default()),
+        Some(reading) if reading.constant == intact.constant => {
+            (ObservedRules::Intact, reading.elements)
+        }
+        Some(reading) => (ObservedRules::Altered, reading.elements),
+    })
 }

@@ -131,6 +131,36 @@ impl Elements {
         self.0.entry(set.to_owned()).or_default().insert(element);
     }
 
+    /// The elements of some taps.
+    #[must_use]
+    pub fn of_taps(&self, taps: &[&LinkName]) -> Self {
+        let mut some = Self::default();
+        for (set, elements) in &self.0 {
+            // Every element begins with its tap's name and a blank.
+            for begin in taps.iter().map(|tap| format!("{tap} ")) {
+                let from = elements.range(begin.clone()..);
+                for element in from.take_while(|element| element.starts_with(&begin)) {
+                    some.insert(set, element.clone());
+                }
+            }
+        }
+        some
+    }
+
+    /// Exchanges some elements for others.
+    pub fn exchange(&mut self, gone: &Self, new: &Self) {
+        for (set, elements) in &gone.0 {
+            if let Some(present) = self.0.get_mut(set) {
+                for element in elements {
+                    present.remove(element);
+                }
+            }
+        }
+        for (set, elements) in &new.0 {
+            self.0.entry(set.clone()).or_default().extend(elements.iter().cloned());
+        }
+    }
+
     /// The elements of a set.
     fn of(&self, set: &str) -> BTreeSet<&str> {
         self.0.get(set).into_iter().flatten().map(String::as_str).collect()

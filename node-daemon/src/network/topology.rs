@@ -98,6 +98,93 @@ pub struct BridgeEntry {
     pub origin: Origin,
 }
 
+/// One entry of a forwarding table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Of a bridge.
+    Bridge { vni: Vni, mac: MacAddress, entry: BridgeEntry },
+    /// Of a VXLAN device, for one address.
+    Tunnel { vni: Vni, mac: MacAddress, vtep: Ipv4Addr },
+    /// Of a VXLAN device, for broadcast.
+    Flood { vni: Vni, vtep: Ipv4Addr },
+}
+
+impl Entry {
+    /// The network that it belongs to.
+    #[must_use]
+    pub const fn vni(&self) -> Vni {
+        match self {
+            Self::Bridge { vni, .. } | Self::Tunnel { vni, .. } | Self::Flood { vni, .. } => *vni,
+        }
+    }
+}
+
+impl Fdb {
+    /// Takes an entry in, as the kernel does: an address has one place, a
+    /// group may have several end points.
+    pub fn set(&mut self, entry: Entry) {
+        match entry {
+            Entry::Bridge { vni, mac, entry } => {
+                self.bridge.insert((vni, mac), entry);
+            }
+            Entry::Tunnel { vni, mac, vtep } => {
+                let vteps = self.tunnel.entry((vni, mac)).or_default();
+                if !mac.is_group() {
+                    vteps.clear();
+                }
+                vteps.insert(vtep);
+            }
+            Entry::Flood { vni, vtep } => {
+                self.flood.insert((vni, vtep));
+            }
+        }
+    }
+
+    /// Gives an entry up, unless another is in its place by now.
+    pub fn remove(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Bridge { vni, mac, entry } => {
+                if self.bridge.get(&(*vni, *mac)).is_some_and(|is| is.link == entry.link) {
+                    self.bridge.remove(&(*vni, *mac));
+                }
+            }
+            Entry::Tunnel { vni, mac, vtep } => {
+                if let Some(vteps) = self.tunnel.get_mut(&(*vni, *mac)) {
+                    vteps.remove(vtep);
+                    if vteps.is_empty() {
+                        self.tunnel.remove(&(*vni, *mac));
+                    }
+                }
+            }
+            Entry::Flood { vni, vtep } => {
+                self.flood.remove(&(*vni, *vtep));
+            }
+        }
+    }
+
+    /// All entries of one network.
+    #[must_use]
+    pub fn of_network(&self, vni: Vni) -> Self {
+        let addresses = (vni, MacAddress::ZERO)..=(vni, MacAddress::BROADCAST);
+        let end_points = (vni, Ipv4Addr::UNSPECIFIED)..=(vni, Ipv4Addr::BROADCAST);
+        let bridge = self.bridge.range(addresses.clone());
+        let tunnel = self.tunnel.range(addresses);
+        Self {
+            bridge: bridge.map(|(key, entry)| (*key, entry.clone())).collect(),
+            tunnel: tunnel.map(|(key, vteps)| (*key, vteps.clone())).collect(),
+            flood: self.flood.range(end_points).copied().collect(),
+        }
+    }
+
+    /// Takes the entries of another network in.
+    pub fn extend(&mut self, other: Self) {
+        let Self { bridge, tunnel, flood } = other;
+        self.bridge.extend(bridge);
+        self.tunnel.extend(tunnel);
+        self.flood.extend(flood);
+    }
+}
+
 /// How an entry of a bridge came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -125,8 +212,13 @@ impl Topology {
     /// What the kernel should hold.
     #[must_use]
     pub fn of(desired: &Desired) -> Self {
+        Self::of_networks(desired, desired.networks())
+    }
+
+    /// What the kernel should hold of some of the networks.
+    pub fn of_networks<'a>(desired: &Desired, networks: impl Iterator<Item = &'a Network>) -> Self {
         let mut topology = Self::default();
-        for network in desired.networks() {
+        for network in networks {
             topology.add_network(network, desired);
             for port in &network.ports {
                 topology.add_port(network, port);

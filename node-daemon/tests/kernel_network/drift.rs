@@ -23,6 +23,13 @@ fn pending(node: &Node, desired: &Desired) -> Vec<Op> {
     diff::plan(&observed, &Topology::of(desired)).ops
 }
 
+/// What the kernel told of changes adds up to what it holds.
+fn assert_told(node: &Node, change: &str) {
+    let known = node.runtime.block_on(node.plane.known()).unwrap();
+    let read = node.runtime.block_on(node.plane.observe()).unwrap();
+    assert_eq!(known, read, "after {change}");
+}
+
 /// Ways to spoil things on the node a, which has the tap st-0001000a.
 const DAMAGE: &[&str] = &[
     "ip link delete sg-5001",
@@ -66,9 +73,12 @@ fn kernel_drift_of_any_kind_is_seen_and_put_right() {
         assert_eq!(pending(&lab.a, &desired), [], "before {damage}");
         lab.a.in_tenants(damage);
         assert_ne!(pending(&lab.a, &desired), [], "unnoticed: {damage}");
+        assert_told(&lab.a, damage);
         let report = lab.a.reconcile(&desired);
         assert!(report.is_complete(), "{damage}: {report:?}");
+        assert_eq!(report.full_reads, 1, "{damage}: everything was read again");
         assert_eq!(pending(&lab.a, &desired), [], "after {damage}");
+        assert_told(&lab.a, "what puts it right");
     }
     let (mut a, mut b) = (lab.a.guest(tenant.port_a()), lab.b.guest(tenant.port_b()));
     ping(&mut a, &mut b, b"after all that");
@@ -120,10 +130,7 @@ fn kernel_applying_again_and_a_new_daemon_cause_no_event() {
     };
     let eventful = |node: &Node, within: Duration| {
         let changed = async { tokio::time::timeout(within, watch.changed()).await };
-        node.runtime.block_on(changed).is_ok_and(|changed| {
-            changed.unwrap();
-            true
-        })
+        node.runtime.block_on(changed).is_ok_and(|changed| !changed.unwrap().is_empty())
     };
     while eventful(&lab.a, QUIET) {}
 

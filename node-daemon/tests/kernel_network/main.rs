@@ -9,6 +9,7 @@ mod frames;
 mod guest;
 mod lab;
 
+mod continuity;
 mod dhcp;
 mod drift;
 mod feed;

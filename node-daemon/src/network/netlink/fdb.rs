@@ -1,49 +1,47 @@
 //! Forwarding tables of bridges and VXLAN devices: dumps and changes.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use rtnetlink::Handle;
-use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
-};
+use rtnetlink::packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE};
 use rtnetlink::packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::{Error, request};
+use super::Error;
+use super::requests::Request;
 use crate::network::ident::{LinkName, MacAddress, Vni};
-use crate::network::topology::{BridgeEntry, Fdb, Origin};
+use crate::network::topology::{BridgeEntry, Entry, Origin};
 
-/// Reads the tables of all our links. `names` are the links by number, `vnis`
-/// the networks of bridges and VXLAN devices.
+/// Reads the tables of all our links.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub async fn dump(
-    handle: &Handle,
-    names: &BTreeMap<u32, LinkName>,
-    vnis: &BTreeMap<u32, Vni>,
-) -> Result<Fdb, Error> {
+pub async fn dump(handle: &Handle) -> Result<Vec<NeighbourMessage>, Error> {
     let mut query = NeighbourMessage::default();
     query.header.family = AddressFamily::Bridge;
     let query = RouteNetlinkMessage::GetNeighbour(query);
-    let mut fdb = Fdb::default();
-    for answer in super::dump(handle, "list forwarding tables", query).await? {
-        if let RouteNetlinkMessage::NewNeighbour(entry) = answer {
-            add(&mut fdb, &entry, names, vnis);
-        }
-    }
-    Ok(fdb)
+    let answers = super::dump(handle, "list forwarding tables", query).await?;
+    let entries = answers.into_iter().filter_map(|answer| match answer {
+        RouteNetlinkMessage::NewNeighbour(entry) => Some(entry),
+        _ => None,
+    });
+    Ok(entries.collect())
 }
 
-fn add(
-    fdb: &mut Fdb,
+/// Reads a message about an entry of one of our links: `name` tells which link
+/// a number is, `vni` the network of a bridge or VXLAN device.
+#[must_use]
+pub fn parse(
     entry: &NeighbourMessage,
-    names: &BTreeMap<u32, LinkName>,
-    vnis: &BTreeMap<u32, Vni>,
-) {
+    name: impl Fn(u32) -> Option<LinkName>,
+    vni: impl Fn(u32) -> Option<Vni>,
+) -> Option<Entry> {
+    let header = &entry.header;
+    if header.family != AddressFamily::Bridge {
+        return None;
+    }
     let (mut mac, mut vtep, mut bridge) = (None, None, None);
     for attribute in &entry.attributes {
         match attribute {
@@ -53,23 +51,20 @@ fn add(
             _ => {}
         }
     }
-    let header = &entry.header;
-    let (Some(mac), Some(link)) = (mac, names.get(&header.ifindex)) else { return };
+    let (mac, link) = (mac?, name(header.ifindex)?);
     if header.flags.contains(NeighbourFlags::Own) {
-        // Other links list the groups that they listen to in the same dump.
-        if let (Some(vni), Some(vtep)) = (vnis.get(&header.ifindex), vtep) {
-            if mac == MacAddress::ZERO {
-                fdb.flood.insert((*vni, vtep));
-            } else {
-                fdb.tunnel.entry((*vni, mac)).or_default().insert(vtep);
-            }
-        }
-    } else if let Some(vni) = bridge.and_then(|index| vnis.get(&index))
-        && mac != MacAddress::DEVICE
-    {
-        let entry = BridgeEntry { link: link.clone(), origin: origin(header.state, header.flags) };
-        fdb.bridge.insert((*vni, mac), entry);
+        // Other links list the groups that they listen to in the same way.
+        let (vni, vtep) = (vni(header.ifindex)?, vtep?);
+        return Some(if mac == MacAddress::ZERO {
+            Entry::Flood { vni, vtep }
+        } else {
+            Entry::Tunnel { vni, mac, vtep }
+        });
     }
+    // The bridge's own address is bound to each of its ports.
+    let vni = (mac != MacAddress::DEVICE).then(|| vni(bridge?)).flatten()?;
+    let entry = BridgeEntry { link, origin: origin(header.state, header.flags) };
+    Some(Entry::Bridge { vni, mac, entry })
 }
 
 fn ipv4(address: &NeighbourAddress) -> Option<Ipv4Addr> {
@@ -100,63 +95,46 @@ pub struct Target {
     pub mac: MacAddress,
 }
 
-/// Puts an address behind a port of a bridge, wherever it was before.
-///
-/// # Errors
-/// When the kernel refuses.
-pub async fn set_bridge(handle: &Handle, target: Target, origin: Origin) -> Result<(), Error> {
+/// Puts an address behind a port of a bridge, wherever it was before: the
+/// entry is changed in place.
+#[must_use]
+pub fn set_bridge(target: Target, origin: Origin) -> Request {
     let mut entry = message(target, NeighbourFlags::Controller);
     entry.header.state = NeighbourState::Noarp;
     if origin == Origin::Told {
         entry.header.flags |= NeighbourFlags::ExtLearned;
     }
-    let action = format!("set bridge entry {}", target.mac);
-    new(handle, &action, entry, NLM_F_REPLACE).await
+    new(entry, NLM_F_REPLACE)
 }
 
 /// Removes an address from a port of a bridge.
-///
-/// # Errors
-/// When the kernel refuses.
-pub async fn remove_bridge(handle: &Handle, target: Target) -> Result<(), Error> {
-    let action = format!("remove bridge entry {}", target.mac);
-    del(handle, &action, message(target, NeighbourFlags::Controller)).await
+#[must_use]
+pub fn remove_bridge(target: Target) -> Request {
+    del(message(target, NeighbourFlags::Controller))
 }
 
-/// Sets the end point of an address.
-///
-/// # Errors
-/// When the kernel refuses.
-pub async fn set_tunnel(handle: &Handle, target: Target, vtep: Ipv4Addr) -> Result<(), Error> {
-    let action = format!("set tunnel of {} to {vtep}", target.mac);
-    new(handle, &action, tunnel(target, vtep), NLM_F_REPLACE).await
+/// Sets the end point of an address, wherever it was before.
+#[must_use]
+pub fn set_tunnel(target: Target, vtep: Ipv4Addr) -> Request {
+    new(tunnel(target, vtep), NLM_F_REPLACE)
 }
 
 /// Removes an end point of an address.
-///
-/// # Errors
-/// When the kernel refuses.
-pub async fn remove_tunnel(handle: &Handle, target: Target, vtep: Ipv4Addr) -> Result<(), Error> {
-    let action = format!("remove tunnel of {} to {vtep}", target.mac);
-    del(handle, &action, tunnel(target, vtep)).await
+#[must_use]
+pub fn remove_tunnel(target: Target, vtep: Ipv4Addr) -> Request {
+    del(tunnel(target, vtep))
 }
 
 /// Sends broadcast to an end point too.
-///
-/// # Errors
-/// When the kernel refuses.
-pub async fn add_flood(handle: &Handle, index: u32, vtep: Ipv4Addr) -> Result<(), Error> {
-    let target = Target { index, mac: MacAddress::ZERO };
-    new(handle, &format!("flood to {vtep}"), tunnel(target, vtep), NLM_F_APPEND).await
+#[must_use]
+pub fn add_flood(index: u32, vtep: Ipv4Addr) -> Request {
+    new(tunnel(Target { index, mac: MacAddress::ZERO }, vtep), NLM_F_APPEND)
 }
 
 /// Sends no broadcast to an end point any more.
-///
-/// # Errors
-/// When the kernel refuses.
-pub async fn remove_flood(handle: &Handle, index: u32, vtep: Ipv4Addr) -> Result<(), Error> {
-    let target = Target { index, mac: MacAddress::ZERO };
-    del(handle, &format!("stop flooding to {vtep}"), tunnel(target, vtep)).await
+#[must_use]
+pub fn remove_flood(index: u32, vtep: Ipv4Addr) -> Request {
+    del(tunnel(Target { index, mac: MacAddress::ZERO }, vtep))
 }
 
 fn message(target: Target, flags: NeighbourFlags) -> NeighbourMessage {
@@ -177,23 +155,11 @@ fn tunnel(target: Target, vtep: Ipv4Addr) -> NeighbourMessage {
     entry
 }
 
-async fn new(
-    handle: &Handle,
-    action: &str,
-    entry: NeighbourMessage,
-    flags: u16,
-) -> Result<(), Error> {
-    let mut message = NetlinkMessage::from(RouteNetlinkMessage::NewNeighbour(entry));
-    message.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | flags;
-    request(handle, action, message).await.map(|_| ())
+fn new(entry: NeighbourMessage, flags: u16) -> Request {
+    Request::new(RouteNetlinkMessage::NewNeighbour(entry), NLM_F_CREATE | flags)
 }
 
-async fn del(handle: &Handle, action: &str, entry: NeighbourMessage) -> Result<(), Error> {
-    let mut message = NetlinkMessage::from(RouteNetlinkMessage::DelNeighbour(entry));
-    message.header.flags = NLM_F_REQUEST | NLM_F_ACK;
-    match request(handle, action, message).await {
-        // Gone already, perhaps with another change of ours.
-        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
-        done => done.map(|_| ()),
-    }
+fn del(entry: NeighbourMessage) -> Request {
+    // Gone already, perhaps with another change of ours.
+    Request::new(RouteNetlinkMessage::DelNeighbour(entry), 0).tolerating(libc::ENOENT)
 }

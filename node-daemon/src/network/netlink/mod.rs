@@ -1,8 +1,10 @@
 //! Links, forwarding tables and the namespace, by rtnetlink(7).
 
 pub mod fdb;
+pub mod generation;
 pub mod links;
 pub mod netns;
+pub mod requests;
 
 use std::io;
 
@@ -11,7 +13,7 @@ use rtnetlink::packet_route::RouteNetlinkMessage;
 
 /// A request that the kernel did not carry out.
 #[derive(Debug, thiserror::Error)]
-#[error("{action}")]
+#[error("{action}{}", hint(source))]
 pub struct Error {
     action: String,
     source: io::Error,
@@ -41,13 +43,36 @@ impl Error {
     /// The stable word for conditions, events and metrics.
     #[must_use]
     pub fn reason(&self) -> &'static str {
-        match self.source.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::AddrInUse => "TakenBySomebodyElse",
-            io::ErrorKind::Unsupported => "KernelFeatureMissing",
-            io::ErrorKind::PermissionDenied => "PermissionDenied",
-            _ if self.errno() == Some(libc::EOPNOTSUPP) => "KernelFeatureMissing",
+        match &self.source {
+            source if is_taken(source) => TAKEN,
+            source if is_missing(source) => MISSING,
+            source if source.kind() == io::ErrorKind::PermissionDenied => "PermissionDenied",
             _ => "NetlinkFailed",
         }
+    }
+}
+
+const TAKEN: &str = "TakenBySomebodyElse";
+const MISSING: &str = "KernelFeatureMissing";
+
+fn is_taken(source: &io::Error) -> bool {
+    matches!(source.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::AddrInUse)
+}
+
+fn is_missing(source: &io::Error) -> bool {
+    let errno = source.raw_os_error();
+    source.kind() == io::ErrorKind::Unsupported
+        || errno == Some(libc::EOPNOTSUPP)
+        || errno == Some(libc::EAFNOSUPPORT)
+        || errno == Some(libc::EPROTONOSUPPORT)
+}
+
+/// What the kernel's answer means here.
+fn hint(source: &io::Error) -> &'static str {
+    match source {
+        source if is_taken(source) => ": somebody else on this node has it",
+        source if is_missing(source) => ": this node's kernel does not have it",
+        _ => "",
     }
 }
 

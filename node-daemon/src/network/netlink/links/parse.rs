@@ -15,6 +15,12 @@ use crate::network::topology::{BridgePort, Link, LinkKind, PortFlags};
 /// `IFLA_TUN_OWNER` (linux/if_link.h).
 const IFLA_TUN_OWNER: u16 = 1;
 
+/// Attributes of a bridge's port (linux/if_link.h).
+const IFLA_BRPORT_MODE: u16 = 4;
+const IFLA_BRPORT_LEARNING: u16 = 8;
+const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
+const IFLA_BRPORT_LOCKED: u16 = 39;
+
 /// The attributes of one message that matter here.
 #[derive(Default)]
 struct Attributes<'a> {
@@ -29,20 +35,64 @@ struct Attributes<'a> {
     port: Option<&'a InfoPortData>,
 }
 
+/// What one message says about a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// The kernel's number of it.
+    pub index: u32,
+    /// Its name.
+    pub name: LinkName,
+    /// The link, if it carries our mark.
+    pub ours: Option<Link>,
+}
+
+/// Reads a message about a link; `names` are all links by number.
+#[must_use]
+pub fn parse(message: &LinkMessage, names: &impl Fn(u32) -> Option<LinkName>) -> Parsed {
+    let found = attributes(message);
+    let ours = (found.group == GROUP).then(|| link(message, &found, names)).flatten();
+    Parsed { index: message.header.index, name: LinkName::observed(found.name.to_owned()), ours }
+}
+
+/// Reads the flags in a message of a bridge about one of its ports
+/// (`IFLA_PROTINFO`); such a message says little else.
+#[must_use]
+pub fn port_flags(message: &LinkMessage) -> Option<PortFlags> {
+    let infos = message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::ProtoInfoBridge(infos) => Some(infos),
+        _ => None,
+    })?;
+    let mut flags = PortFlags { learning: true, flood: true, locked: false, hairpin: false };
+    for info in infos {
+        let field = match info.kind() {
+            IFLA_BRPORT_MODE => &mut flags.hairpin,
+            IFLA_BRPORT_LEARNING => &mut flags.learning,
+            IFLA_BRPORT_UNICAST_FLOOD => &mut flags.flood,
+            IFLA_BRPORT_LOCKED => &mut flags.locked,
+            _ => continue,
+        };
+        let mut value = [0];
+        if info.value_len() == value.len() {
+            info.emit_value(&mut value);
+            *field = value != [0];
+        }
+    }
+    Some(flags)
+}
+
 pub(super) fn dump(messages: &[LinkMessage]) -> Dump {
-    let parsed: Vec<_> = messages.iter().map(|message| (message, attributes(message))).collect();
     let names: BTreeMap<u32, &str> =
-        parsed.iter().map(|(message, found)| (message.header.index, found.name)).collect();
+        messages.iter().map(|message| (message.header.index, attributes(message).name)).collect();
+    let name = |index| names.get(&index).map(|&name| LinkName::observed(name.to_owned()));
     let mut dump = Dump::default();
-    for (message, found) in &parsed {
-        let name = LinkName::observed(found.name.to_owned());
-        let ours = (found.group == GROUP).then(|| link(message, found, &names)).flatten();
+    for message in messages {
+        let Parsed { index, name, ours } = parse(message, &name);
         match ours {
             Some(link) => {
-                dump.links.insert(name, Found { index: message.header.index, link });
+                dump.links.insert(name, Found { index, link });
             }
             None => {
-                dump.foreign.insert(name);
+                dump.foreign.insert(name, index);
             }
         }
     }
@@ -75,10 +125,10 @@ fn attributes(message: &LinkMessage) -> Attributes<'_> {
 fn link(
     message: &LinkMessage,
     found: &Attributes<'_>,
-    names: &BTreeMap<u32, &str>,
+    names: &impl Fn(u32) -> Option<LinkName>,
 ) -> Option<Link> {
     let port = found.master.map(|index| BridgePort {
-        bridge: LinkName::observed(names.get(&index).copied().unwrap_or_default().to_owned()),
+        bridge: names(index).unwrap_or_else(|| LinkName::observed(String::new())),
         flags: flags(found.port),
     });
     Some(Link {
