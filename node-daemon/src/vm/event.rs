@@ -20,6 +20,8 @@ pub enum Event {
     Read(Result<Box<Look>, ReadError>),
     /// A Disk of the server changed.
     DiskSeen,
+    /// The ports that a start waited for are there.
+    PortsReady,
     /// What one start needs was looked after.
     Prepared {
         /// Which attempt this is the answer to.

@@ -24,8 +24,8 @@ impl Task {
             }
             Event::Woken => self.must_read(),
             Event::Read(outcome) => self.take_in_read(outcome),
-            // Only a start that waits for its disks cares.
-            Event::DiskSeen => {
+            // Only a start that waits for them cares.
+            Event::DiskSeen | Event::PortsReady => {
                 self.disk_seen = true;
                 if self.waits_for_disks {
                     self.hold_until = None;

@@ -44,18 +44,23 @@ impl Task {
         else {
             return Ok(());
         };
-        let left = self.ready.take();
-        self.discard(left);
-        self.attempt += 1;
+        self.stop_preparing();
         self.volumes = Volumes::Making;
         self.waits_for_disks = false;
         self.disk_seen = false;
         let (attempt, sender) = (self.attempt, self.sender.clone());
         let asker = Asker { namespace, server: self.uid.clone(), epoch: placement.epoch };
+        let (networks, server, epoch) = (self.node.networks.clone(), self.uid.clone(), asker.epoch);
+        let interfaces = object.status.as_ref().map(|status| status.interfaces.clone());
         let work = make_ready(self.node.clone(), asker, placement, object);
         let job = tokio::spawn(async move {
             let outcome = work.await.map(Box::new);
+            let failed = outcome.is_err();
             let _ = sender.send(Event::Prepared { attempt, outcome });
+            let interfaces = interfaces.unwrap_or_default();
+            if failed && networks.become_ready(&server, epoch, &interfaces).await {
+                let _ = sender.send(Event::PortsReady);
+            }
         });
         self.preparing = Some(job.abort_handle());
         Ok(())
@@ -79,9 +84,9 @@ impl Task {
     }
 
     pub(super) fn take_in_prepared(&mut self, outcome: Result<Box<Ready>, NotReady>) {
-        self.preparing = None;
         match outcome {
             Ok(ready) => {
+                self.preparing = None;
                 self.ready = Some(ready);
                 self.volumes = Volumes::Usable;
                 self.trouble.take_if(|trouble| !trouble.is_about_the_api());

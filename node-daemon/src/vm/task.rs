@@ -48,9 +48,9 @@ pub struct Task {
     pub(super) ready: Option<Box<Ready>>,
     pub(super) attempt: u64,
     pub(super) preparing: Option<AbortHandle>,
-    /// The last look at the volumes found one that was not ready.
+    /// The last look at what a start needs found something that was not ready.
     pub(super) waits_for_disks: bool,
-    /// A Disk changed while the volumes were looked after.
+    /// A Disk or port changed while they were looked after.
     pub(super) disk_seen: bool,
     pub(super) power_off: PowerOff,
     pub(super) power_deadline: Option<Instant>,

@@ -144,6 +144,27 @@ impl TenantNetworks {
         }
     }
 
+    /// Waits until ports of a server that are missing now are all ready; false
+    /// at once where none is missing.
+    pub async fn become_ready(
+        &self,
+        server: &Uid,
+        epoch: Epoch,
+        interfaces: &[PlacedInterface],
+    ) -> bool {
+        let mut served = self.shared.served.subscribe();
+        let missing = |served: &Served| found(served, server, epoch, interfaces).is_err();
+        if interfaces.is_empty() || !missing(&served.borrow_and_update()) {
+            return false;
+        }
+        while served.changed().await.is_ok() {
+            if !missing(&served.borrow_and_update()) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Says that no process of the server has its taps open any more. Without
     /// it the feed finds out by itself, later.
     pub fn left(&self, server: &Uid) {
@@ -278,6 +299,16 @@ mod tests {
         let networks = TenantNetworks::default();
         assert_eq!(networks.attach(&uid(1), Epoch(1), &[]).await.unwrap().len(), 0);
         assert!(networks.occupied().is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_what_is_missing_becomes_ready() {
+        let networks = TenantNetworks::default();
+        assert!(!networks.become_ready(&uid(1), Epoch(1), &[]).await);
+        let interfaces = [interface()];
+        let server = uid(1);
+        let ready = networks.become_ready(&server, Epoch(1), &interfaces);
+        assert!(tokio::time::timeout(Duration::from_millis(20), ready).await.is_err());
     }
 
     #[tokio::test]
