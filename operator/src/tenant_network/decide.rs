@@ -165,7 +165,7 @@ fn mtu(observed: &Observed) -> Result<i32, Problem> {
         Problem {
             reason: "MtuDoesNotFit",
             message: format!(
-                "no hypervisor carries packets of {wanted} bytes within the 50 bytes of the tunnel: {}; {advice}",
+                "no hypervisor carries packets of {wanted} bytes, to which the tunnel adds 50: {}; {advice}",
                 listed(&nodes)
             ),
             stalled: true,

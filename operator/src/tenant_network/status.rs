@@ -49,12 +49,14 @@ pub async fn write(
         ctx.metrics.deferred.inc();
         return Ok(Outcome::Wait { reason: "Progress", after });
     }
-    let status = json!({
+    let mut status = json!({
         "observedGeneration": generation,
         "ports": plan.ports,
-        "freeAddresses": plan.free_addresses,
         "conditions": conditions,
     });
+    if let Some(free) = plan.free_addresses {
+        status["freeAddresses"] = json!(free);
+    }
     write::status(ctx, &write::api_of(ctx, &**network), &**network, status).await?;
     ctx.patience.forget(uid);
     ctx.pace.written(uid, now);
