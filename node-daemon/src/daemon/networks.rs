@@ -240,3 +240,7 @@ fn succeeded(result: Result<(), WriteError>, name: &str) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "networks_tests.rs"]
+mod tests;

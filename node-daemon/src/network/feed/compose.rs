@@ -1,6 +1,6 @@
 //! From facts to the networks of the data plane. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use suigen_crds::ident::Uid;
@@ -20,34 +20,49 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// other resolvers.
 const LEASE_SECONDS: u32 = 3600;
 
+/// The ports of a network.
+type Ports<'a> = Vec<(&'a Uid, &'a PortFact)>;
+
 /// The networks to host.
 #[must_use]
 pub fn compose(facts: &Facts, here: &Here) -> Vec<Network> {
+    let mut by_network: BTreeMap<&Uid, Ports<'_>> = BTreeMap::new();
+    for (uid, port) in &facts.ports {
+        by_network.entry(&port.spec.network_uid).or_default().push((uid, port));
+    }
     let hosted = facts.networks.iter().filter(|(_, network)| network.hosting != Hosting::No);
-    let mut networks: Vec<Network> =
-        hosted.map(|(uid, network)| compose_network(facts, here, uid, network)).collect();
+    let composed = hosted.map(|(uid, network)| {
+        let mut ports = by_network.remove(uid).unwrap_or_default();
+        ports.retain(|(_, port)| is_of(port, uid, network));
+        compose_network(facts, here, (uid, network), ports)
+    });
+    let mut networks: Vec<Network> = composed.collect();
     networks.sort_by_key(|network| network.vni);
     networks
 }
 
-/// A port that is of its network, and not of another one that had the name of
-/// the VNI.
+/// Whether a port is of its network, and not said to be on another VNI.
 #[must_use]
 pub fn is_of(port: &PortFact, uid: &Uid, network: &NetworkFact) -> bool {
     port.spec.network_uid == *uid && port.spec.vni == network.vni
 }
 
-fn compose_network(facts: &Facts, here: &Here, uid: &Uid, network: &NetworkFact) -> Network {
-    let ports = || facts.ports.iter().filter(|(_, port)| is_of(port, uid, network));
-    let mut local: Vec<(&Uid, &PortFact)> = ports().filter(|(_, port)| here.has(port)).collect();
+fn compose_network(
+    facts: &Facts,
+    here: &Here,
+    (uid, network): (&Uid, &NetworkFact),
+    ports: Ports<'_>,
+) -> Network {
+    let remotes = ports.iter().filter_map(|(_, port)| remote(facts, here, port)).collect();
+    let mut local = ports;
+    local.retain(|(_, port)| here.has(port));
     local.sort_by_key(|(uid, port)| (port.created.as_ref().map(|time| time.0), *uid));
-    let remotes = ports().filter_map(|(_, port)| remote(facts, here, port));
     Network {
         vni: network.vni,
         uid: uid.clone(),
         mtu: network.mtu,
         ports: local.into_iter().map(|(uid, port)| compose_port(uid, port, network)).collect(),
-        remotes: remotes.collect(),
+        remotes,
     }
 }
 
