@@ -133,3 +133,40 @@ fn fault_two_operators_that_both_believe_to_lead_give_nothing_twice() {
     scenario.kubectl(&["delete", "virtualservers,tenantnetworks", "--all", "--wait=false"]);
     everything_goes(&scenario);
 }
+
+/// Gives the operator a range of VNIs, as the chart's user would.
+fn set_range(scenario: &Scenario, first: &str, last: &str) {
+    let chart = suigen_e2e::source_root().join("charts/suigen").display().to_string();
+    let (first, last) =
+        (format!("network.vniRange.first={first}"), format!("network.vniRange.last={last}"));
+    let upgrade = ["upgrade", "suigen", &chart, "--namespace=suigen-system", "--reuse-values"];
+    let values = ["--set", &first, "--set", &last, "--wait", "--timeout=3m"];
+    scenario
+        .cluster
+        .helm(&[&upgrade[..], &values[..]].concat())
+        .unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+struct WholeRange<'a>(&'a Scenario);
+
+impl Drop for WholeRange<'_> {
+    fn drop(&mut self) {
+        set_range(self.0, "4096", "16777215");
+    }
+}
+
+#[test]
+fn fault_a_range_of_vnis_that_is_used_up_is_named_and_heals_when_widened() {
+    let scenario = Scenario::alone("net-range");
+    let whole = WholeRange(&scenario);
+    set_range(&scenario, "4000", "4000");
+    let web = Network::web(&scenario.namespace);
+    scenario.apply(&Network { name: "one", ..web.clone() }.yaml());
+    scenario.wait("tenantnetwork/one", "Ready", SOON);
+    assert_eq!(net::vni(&scenario, "one"), "4000");
+    scenario.apply(&Network { name: "two", ..web }.yaml());
+    scenario.says("tenantnetwork/two", "Stalled", &["VniRangeExhausted", "4000"]);
+    drop(whole);
+    scenario.wait("tenantnetwork/two", "Ready", SOON);
+    assert_ne!(net::vni(&scenario, "two"), "4000");
+}
