@@ -226,7 +226,7 @@ fn deleting(observed: &Observed, nothing: Plan) -> Plan {
     }
     let problem = Problem {
         reason: "PortsRemain",
-        message: format!("it goes when nobody is in it any more: delete {}", listed(servers)),
+        message: format!("it goes when no server is in it any more: delete {}", listed(servers)),
         stalled: false,
     };
     Plan { findings: not_ready(problem), progress: true, ..nothing }

@@ -12,6 +12,8 @@ pub mod allocate;
 mod apply;
 mod decide;
 mod observe;
+#[cfg(test)]
+mod race_tests;
 pub mod room;
 mod status;
 
