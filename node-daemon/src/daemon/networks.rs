@@ -210,7 +210,13 @@ async fn write(api: &Api, asked: &Asks, written: &mut Written) -> bool {
         }
         let (namespace, name) = (port.namespace.as_str(), port.name.as_str());
         if succeeded(api.write_port((namespace, name), uid, status).await, name) {
-            tracing::info!(namespace, name, state = ?status.state, reason = status.reason, "port reported");
+            tracing::info!(
+                namespace,
+                name,
+                state = status.state.map(tracing::field::debug),
+                reason = status.reason,
+                "port reported"
+            );
             written.reports.insert(uid.clone(), (status.clone(), Instant::now()));
         } else {
             done = false;

@@ -73,7 +73,13 @@ impl Opener {
         self.next = Instant::now() + if missing { RETRY } else { LOOK_AGAIN };
         let ability = Ability { underlay: underlay.as_ref().ok().map(reported), features };
         if self.ability.as_ref() != Some(&ability) {
-            tracing::info!(?ability, "what this node has for networks");
+            let Ability { underlay, features } = &ability;
+            let lacks: Vec<String> = features
+                .iter()
+                .filter(|feature| feature.state != FeatureState::Present)
+                .map(|feature| format!("{}: {}", feature.name, feature.needed_for))
+                .collect();
+            tracing::info!(?underlay, ?lacks, "looked at what networks need");
         }
         self.opened = match (plane, underlay, &self.opened) {
             (Ok(plane), Ok(underlay), _) => Ok(Opened { plane, underlay }),
