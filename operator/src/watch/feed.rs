@@ -29,6 +29,10 @@ pub enum Change<K> {
     Listed,
 }
 
+/// Kinds that take room of a node, so that one that cannot be read makes the
+/// node's room unknown.
+const TAKES_ROOM: [&str; 2] = ["VirtualServer", "Disk"];
+
 /// A watch of one kind.
 #[derive(Debug)]
 pub struct Feed<K: Resource<DynamicType = ()> + Clone + 'static>
@@ -157,7 +161,8 @@ where
                 Some(object)
             }
             Err(error) => {
-                let entry = Entry { error: error.to_string(), node: node_of(&value) };
+                let node = TAKES_ROOM.contains(&self.kind).then(|| node_of(&value)).flatten();
+                let entry = Entry { error: error.to_string(), node };
                 if ctx.unreadable.note(self.kind, &namespace, &name, &entry) {
                     count(&ctx.metrics.unreadable, self.kind, "unreadable");
                     tracing::error!(kind = self.kind, %namespace, %name, %error, "object cannot be read");
