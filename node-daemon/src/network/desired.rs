@@ -52,7 +52,8 @@ pub struct Port {
     /// The guest's MAC address; frames with any other go nowhere.
     pub mac: MacAddress,
     /// The guest's addresses and the extra ones that it may use; packets from
-    /// any other go nowhere.
+    /// any other go nowhere. None: the network has no subnets, and every address
+    /// may be used.
     pub addresses: BTreeSet<Ipv4Addr>,
     /// The traffic class of what the guest sends, if it has one.
     pub class: Option<Class>,

@@ -5,7 +5,8 @@
 //! with the same addresses share no key. Everything is in the bridge family
 //! and runs before a bridge looks at the frame.
 //!
-//! A guest may send ARP and IPv4 from its own addresses, nothing else: no
+//! A guest may send ARP and IPv4 from its own addresses (from any in a network
+//! without subnets, where guests give themselves addresses), nothing else: no
 //! VLAN tags, no IPv6 (until its neighbour discovery is guarded too), no
 //! protocol that switches speak among themselves. DHCP is answered at the tap
 //! and goes no further. Nothing of a tenant reaches the node's own stack.
@@ -43,6 +44,9 @@ pub const CONSTANT: &str = r#"table bridge suigen {
 	set port_ipv4 {
 		type ifname . ipv4_addr
 	}
+	set port_any {
+		type ifname
+	}
 	map port_class {
 		type ifname : classid
 	}
@@ -74,7 +78,7 @@ pub const CONSTANT: &str = r#"table bridge suigen {
 		arp ptype != 0x0800 counter drop
 		iifname . arp saddr ether != @port_mac counter drop
 		arp operation request arp saddr ip 0.0.0.0 accept
-		iifname . arp saddr ip != @port_ipv4 counter drop
+		iifname != @port_any iifname . arp saddr ip != @port_ipv4 counter drop
 		arp operation { request, reply } accept
 		counter drop
 	}
@@ -82,6 +86,7 @@ pub const CONSTANT: &str = r#"table bridge suigen {
 		udp dport 67 drop
 		udp sport 67 counter drop
 		iifname . ip saddr @port_ipv4 accept
+		iifname @port_any accept
 		counter drop
 	}
 	chain from_tunnel {
@@ -108,6 +113,9 @@ impl Elements {
         self.add_mac(tap, port.mac);
         for address in &port.addresses {
             self.add_ipv4(tap, *address);
+        }
+        if port.addresses.is_empty() {
+            self.insert("port_any", tap.to_string());
         }
         if let Some(class) = port.class {
             self.add_class(tap, class);
@@ -136,8 +144,12 @@ impl Elements {
     pub fn of_taps(&self, taps: &[&LinkName]) -> Self {
         let mut some = Self::default();
         for (set, elements) in &self.0 {
-            // Every element begins with its tap's name and a blank.
-            for begin in taps.iter().map(|tap| format!("{tap} ")) {
+            // Every element is its tap's name, or begins with it and a blank.
+            for tap in taps.iter().map(ToString::to_string) {
+                if elements.contains(&tap) {
+                    some.insert(set, tap.clone());
+                }
+                let begin = format!("{tap} ");
                 let from = elements.range(begin.clone()..);
                 for element in from.take_while(|element| element.starts_with(&begin)) {
                     some.insert(set, element.clone());

@@ -28,3 +28,20 @@ fn kernel_guests_on_one_node_reach_each_other() {
     let mut far = lab.b.guest(tenant.port_b());
     ping(&mut far, &mut second, b"and from afar");
 }
+
+#[test]
+fn kernel_guests_without_given_addresses_use_what_they_like() {
+    let lab = Lab::start();
+    let (given, mut free) = (lab.tenant(1), lab.tenant(1));
+    for port in free.on_a.ports.iter_mut().chain(&mut free.on_b.ports) {
+        port.addresses.clear();
+    }
+    lab.host(&[&free]);
+    let mut a = lab.a.guest(given.port_a());
+    let mut b = lab.b.guest(given.port_b());
+    ping(&mut a, &mut b, b"any address");
+    ping(&mut b, &mut a, b"and back");
+    // What a node finds of itself is what it wants, or it would repair for ever.
+    let again = lab.a.reconcile(&lab.a.desired(vec![free.on_a.clone()]));
+    assert!(again.ops.is_empty(), "{again:?}");
+}
