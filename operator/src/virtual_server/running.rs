@@ -90,11 +90,15 @@ fn said(observed: &Observed, on: bool, word: &Runtime, hurdle: Option<&Hurdle>) 
             let said = no("Stopped", "it is off, as desired".into());
             Run::is(ServerPhase::Stopped, said, Reached::Yes)
         }
-        (RuntimeState::Preparing, true) => match hurdle {
-            None => {
+        (RuntimeState::Preparing, true) => match (hurdle, &word.reason) {
+            (None, None) => {
                 Run::passing(ServerPhase::Preparing, no("Preparing", format!("{node} prepares it")))
             }
-            Some(_) => not_yet(node, hurdle),
+            (None, Some(_)) => {
+                let said = no(reason("Preparing"), message(format!("{node} cannot start it yet")));
+                Run::is(ServerPhase::Preparing, said, Reached::NotYet)
+            }
+            (Some(_), _) => not_yet(node, hurdle),
         },
         (RuntimeState::Stopped, true) if reason("Starting") == "GuestPoweredOff" => {
             let text = format!(

@@ -128,6 +128,20 @@ fn an_older_word_of_the_holder_is_not_believed() {
 }
 
 #[test]
+fn what_keeps_a_prepared_server_from_starting_is_passed_on() {
+    let why = json!({"status": {"runtime":
+        {"reason": "UserDataSecretNotFound", "message": "there is no Secret acme/web-init"}}});
+    let with = all([placed(1), said(1, "Preparing"), why]);
+    let words = plan(&observed(server(with), Some(disk(given(1, "Ready"))))).words;
+    assert_eq!(words.phase, ServerPhase::Preparing);
+    for condition in ["Running", "Ready"] {
+        let found = words.findings.iter().find(|finding| finding.type_ == condition).unwrap();
+        assert_eq!(found.reason, "UserDataSecretNotFound", "{condition}");
+        assert_eq!(found.message, "there is no Secret acme/web-init", "{condition}");
+    }
+}
+
+#[test]
 fn a_guest_that_powered_itself_off_stays_down_and_says_what_to_do() {
     let off = json!({"status": {"runtime": {"reason": "GuestPoweredOff"}}});
     let never = json!({"spec": {"restartPolicy": "Never"}});
