@@ -145,7 +145,7 @@ spec: {resourceType: BestEffort, virtual: {vcpus: 2, memory: 768Mi, cpuFloorMill
     );
     let (private, public) = key_pair();
     let user_data = format!(
-        "#cloud-config\nwrite_files:\n- path: /root/key\n  permissions: '0600'\n  encoding: b64\n  content: {private}\nruncmd:\n- touch /root/first-boot"
+        "#cloud-config\nssh_genkeytypes: [ed25519]\nwrite_files:\n- path: /root/key\n  permissions: '0600'\n  encoding: b64\n  content: {private}\nruncmd:\n- touch /root/first-boot"
     );
     secret(&scenario, "debian-init", &user_data);
     scenario.apply(&Network::web(&scenario.namespace).yaml());
@@ -169,7 +169,7 @@ spec: {resourceType: BestEffort, virtual: {vcpus: 2, memory: 768Mi, cpuFloorMill
     let done = root.run("timeout 500 cloud-init status --wait | tail -n 1");
     assert!(done.contains("done"), "cloud-init says {done:?}");
     assert_eq!(root.run("hostname"), "shell");
-    assert!(root.run("ip -4 -o addr show eth0").contains(&format!("inet {address}/24")));
+    assert!(root.run("ip -4 -o addr show eth0 | cat").contains(&format!("inet {address}/24")));
     assert_eq!(root.run("cat /sys/class/net/eth0/mtu"), "1450");
     assert_eq!(root.run("ls /root/first-boot"), "/root/first-boot");
 

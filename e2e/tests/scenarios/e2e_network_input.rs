@@ -112,7 +112,7 @@ fn e2e_a_full_network_gives_its_last_address_once() {
     })
     .unwrap_or_else(|error| panic!("{error:#}: {:?}", with("NoFreeAddress")));
     let waiting = format!("virtualserver/{}", without[0]);
-    scenario.says(&waiting, "InterfacesReady", &["NoFreeAddress", "web", "10.20.0.0/30"]);
+    scenario.says(&waiting, "InterfacesReady", &["NoFreeAddress", "web", "delete a server"]);
     let claims = scenario.kubectl(&["get", "addressclaims", "--output=name"]);
     assert_eq!(claims.lines().count(), 2, "{claims}");
     let first = with("PortsBound").swap_remove(0);
