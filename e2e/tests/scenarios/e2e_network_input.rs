@@ -133,7 +133,7 @@ fn e2e_a_vni_that_somebody_else_uses_on_a_node_is_named_and_left_alone() {
     let remove = RemoveLink { scenario: &scenario, link: &foreign };
     let server = Server { spec: &[IN_WEB], ..scenario.tiny("late") };
     scenario.apply_on("node-c", &server.yaml(), &["late"]);
-    let said = [vni.as_str(), foreign.as_str()];
+    let said = ["TakenBySomebodyElse", vni.as_str(), "4789"];
     scenario.says("virtualserver/late", "InterfacesReady", &said);
     assert_eq!(scenario.field("networkport/late.eth0", "{.status.state}"), "Failed");
     net::on_node(&scenario, "node-c", &format!("ip link show {foreign}"));
