@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-/// Reasons of a failure that does not go away by itself.
+/// Reasons of a failure, of a disk or a port, that does not go away by itself.
 pub const PERSON_MUST_ACT: &[&str] = &[
     "VolumeMissing",
     "VolumeDamaged",
@@ -13,6 +13,10 @@ pub const PERSON_MUST_ACT: &[&str] = &[
     "ImageRefersToOtherFiles",
     "ImageUnreadable",
     "ImageFormatUnknown",
+    "ForeignLink",
+    "TakenBySomebodyElse",
+    "KernelFeatureMissing",
+    "NftMissing",
 ];
 
 /// Distinct words that are kept; a daemon has a few dozen.

@@ -80,3 +80,23 @@ pub async fn reconcile(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_goes_is_told_from_other_refusals() {
+        let answer = |reason: &str| {
+            let mut status = Status::failure("forbidden", "Forbidden");
+            status.code = 403;
+            let details = serde_json::json!({"causes": [{"reason": reason}]});
+            status.details = serde_json::from_value(details).unwrap();
+            write::Error::of("create", "acme/web.eth0".into(), kube::Error::Api(Box::new(status)))
+        };
+        assert!(namespace_goes(&answer("NamespaceTerminating")));
+        assert!(!namespace_goes(&answer("Quota")));
+    }
+}

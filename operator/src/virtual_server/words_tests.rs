@@ -8,6 +8,7 @@ use super::*;
 use crate::finalizer::Deletion;
 use crate::fixtures::{all, deleted, disk, given, observed, placed, said, server};
 use crate::virtual_server::decide::plan;
+use crate::virtual_server::interfaces::Interfaces;
 use crate::watch::lookup::Lookup;
 
 const STATES: [&str; 11] = [
@@ -51,9 +52,26 @@ fn looks() -> Vec<Observed> {
     let silent = |look: &Observed| Observed { host: Host::Silent, ..look.clone() };
     let behind = |look: &Observed| Observed { behind: true, ..look.clone() };
     let crd = |look: &Observed| Observed { deletion: Deletion::CrdTerminating, ..look.clone() };
+    let plain = looks.clone();
+    for interfaces in crate::virtual_server::interfaces::model::situations() {
+        looks.extend(plain.iter().map(|look| with_interfaces(look, &interfaces)));
+    }
     let more: Vec<_> = looks.iter().flat_map(|l| [silent(l), behind(l), crd(l)]).collect();
     looks.extend(more);
     looks
+}
+
+/// The same look at a server with one interface, which it has if it is placed.
+fn with_interfaces(look: &Observed, interfaces: &Interfaces) -> Observed {
+    let mut look = Observed { interfaces: interfaces.clone(), ..look.clone() };
+    let server = std::sync::Arc::make_mut(&mut look.server);
+    server.spec.network_interfaces =
+        interfaces.wanted.iter().map(|wanted| wanted.entry.clone()).collect();
+    if let Some(status) = server.status.as_mut().filter(|status| status.placement.is_some()) {
+        let given = crate::fixtures::server(crate::virtual_server::interfaces::model::given());
+        status.interfaces = given.status.unwrap().interfaces;
+    }
+    look
 }
 
 #[test]
@@ -84,7 +102,8 @@ fn every_answer_is_readable_by_kstatus_and_by_people() {
             assert!(condition.reason.chars().all(|c| c.is_ascii_alphanumeric()));
             assert_eq!(condition.observed_generation, Some(7));
         }
-        let disks_move = ["CreatingDisk", "DiskNotResolved", "Waiting"].contains(&&*said[1].reason);
+        let disks_move = ["CreatingDisk", "DiskNotResolved", "Waiting"].contains(&&*said[1].reason)
+            || ["TenantNetworkNotReady", "Waiting"].contains(&&*said[2].reason);
         assert!(!ready || !words.progress || disks_move, "what is reached is said at once");
     }
 }
@@ -100,7 +119,10 @@ fn ready_means_the_desired_state_and_nothing_less() {
         assert_eq!(look.deletion, Deletion::No);
         let running = find(&said, "Running").unwrap().status;
         match wants_on(&look) {
-            Some(true) => assert_eq!((running, words.phase), (Status::True, ServerPhase::Running)),
+            Some(true) => {
+                assert_eq!((running, words.phase), (Status::True, ServerPhase::Running));
+                assert!(is_true(&said, "InterfacesReady"), "{said:#?}");
+            }
             Some(false) => {
                 assert_eq!((running, words.phase), (Status::False, ServerPhase::Stopped));
             }

@@ -123,7 +123,7 @@ fn waits(entry: &NetworkInterface, field: &str, reason: &'static str, text: &str
 }
 
 #[cfg(test)]
-mod model;
+pub mod model;
 #[cfg(test)]
 mod race_tests;
 #[cfg(test)]

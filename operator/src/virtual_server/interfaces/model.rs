@@ -21,7 +21,8 @@ use suigen_crds::virtual_server::VirtualServer;
 
 use super::observe::{Sources, gather};
 use super::wiring::{NewHost, PortStep, is_usable};
-use crate::fixtures::{self, NETWORK, all, disk, hypervisor, observed};
+use super::{Interfaces, Taken, Wanted};
+use crate::fixtures::{self, all, disk, hypervisor, observed};
 use crate::memory::{Created, Written};
 use crate::placement::fleet::{Sources as FleetSources, count};
 use crate::placement::ledger::Ledger;
@@ -264,11 +265,6 @@ impl Api {
         let segments: Vec<_> = self.segments.values().map(|s| json!(s.status)).collect();
         json!({"servers": servers, "claims": specs, "ports": ports, "segments": segments})
     }
-
-    /// The network's UID, as in the fixtures.
-    pub fn network() -> Uid {
-        NETWORK.to_owned().try_into().unwrap()
-    }
 }
 
 fn placed(right: &NewRight) -> Value {
@@ -286,7 +282,41 @@ where
     reader
 }
 
-/// What a look found of the port of an interface.
-pub fn port_of<'a>(look: &'a Observed, interface: &str) -> &'a Lookup<NetworkPort> {
-    &look.interfaces.find(interface).unwrap().port
+/// What a server with an interface has when it is placed.
+pub fn given() -> Value {
+    json!({"status": {"interfaces": [{"name": "eth0", "tenantNetworkName": "blue",
+        "networkUid": fixtures::NETWORK, "vni": 5000, "mtu": 1450,
+        "macAddress": "02:00:00:00:00:01", "addresses": ["10.20.0.5"]}]}})
+}
+
+/// What the one interface of a server may be like.
+pub fn situations() -> Vec<Interfaces> {
+    let entry = json!({"name": "eth0", "tenantNetworkName": "blue"});
+    let bound = json!({"spec": {"binding": {"nodeName": "node-a", "epoch": 1}}});
+    let failed = |reason: &str| {
+        let status = json!({"nodeName": "node-a", "epoch": 1, "state": "Failed", "reason": reason});
+        all([bound.clone(), json!({"status": status})])
+    };
+    let mut taken = Taken::default();
+    taken.macs.insert("02:00:00:00:00:01".parse().unwrap(), "db".into());
+    let wanted = |network: Option<Value>, port: Option<Value>, taken: &Taken| Wanted {
+        entry: serde_json::from_value(entry.clone()).unwrap(),
+        network: network.map_or(Lookup::Missing, |n| Lookup::Found(fixtures::network(n).into())),
+        segment: Lookup::Found(fixtures::segment(json!({})).into()),
+        port: port.map_or(Lookup::Missing, |p| Lookup::Found(fixtures::port(p).into())),
+        taken: taken.clone().into(),
+    };
+    let (ready, none) = (Some(ready("True")), Taken::default());
+    let other = json!({"spec": {"serverUid": fixtures::LOG}});
+    let mut all = vec![
+        wanted(None, None, &none),
+        wanted(Some(json!({})), None, &none),
+        wanted(ready.clone(), None, &none),
+        wanted(ready.clone(), None, &taken),
+    ];
+    for port in [json!({}), bound.clone(), failed("NftRefused"), failed("ForeignLink"), other] {
+        all.push(wanted(ready.clone(), Some(port), &none));
+    }
+    let one = |wanted| Interfaces { wanted: vec![wanted], ..Interfaces::default() };
+    all.into_iter().map(one).collect()
 }

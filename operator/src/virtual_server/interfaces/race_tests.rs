@@ -93,7 +93,11 @@ fn settle(api: &mut Api, most: usize) -> usize {
         let mut quiet = true;
         for server in SERVERS {
             let mut operator = Operator::of(api);
-            while operator.go_on(api, server) {
+            for turn in 0.. {
+                if !operator.go_on(api, server) {
+                    break;
+                }
+                assert!(turn < 100, "{server} is tried again and again: {:#}", api.summary());
                 quiet = false;
                 writes +=
                     usize::from(operator.under_way.as_ref().is_some_and(|(_, _, n, _)| *n > 0));

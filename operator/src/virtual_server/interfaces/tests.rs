@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use suigen_crds::condition::{Status, find};
 
-use super::model::{Api, ready};
+use super::model::{Api, given, ready};
 use crate::fixtures::{self, all, over, placed, said};
 use crate::placement::ledger::Ledger;
 use crate::virtual_server::decide::plan;
@@ -139,6 +139,45 @@ fn a_full_network_says_so_and_heals_when_an_address_is_freed() {
     assert_eq!(decided(&api, "web").place.unwrap().claims[0].address.to_string(), "10.20.0.2");
 }
 
+/// A claim that an earlier look, which was cut off, made for the server.
+fn cut_off(api: &mut Api, address: &str, port: &str) {
+    let uid = api.servers["web"].metadata.uid.clone();
+    let ours = json!({"spec": {"address": address, "portName": port, "serverUid": uid}});
+    api.claims.insert(format!("blue.{address}"), fixtures::claim(ours));
+}
+
+#[test]
+fn what_was_claimed_for_an_interface_is_what_it_gets() {
+    let mut api = with(eth0(json!({})));
+    let unclaimed = decided(&api, "web").place.unwrap().interfaces[0].addresses[0];
+    for address in ["10.20.0.17", "10.20.0.18"] {
+        assert_ne!(unclaimed.to_string(), address);
+        api.claims.clear();
+        cut_off(&mut api, address, "web.eth0");
+        let right = decided(&api, "web").place.unwrap();
+        assert_eq!(right.interfaces[0].addresses[0].to_string(), address);
+    }
+    api.claims.clear();
+    cut_off(&mut api, &unclaimed.to_string(), "web.eth1");
+    let right = decided(&api, "web").place.unwrap();
+    assert_ne!(right.interfaces[0].addresses[0], unclaimed, "it is another interface's");
+}
+
+#[test]
+fn a_claim_in_a_network_that_was_replaced_is_dropped_first() {
+    let mut api = with(eth0(json!({})));
+    cut_off(&mut api, "10.20.0.17", "web.eth0");
+    assert!(decided(&api, "web").drop_claims.is_empty());
+    change(api.networks.get_mut("blue").unwrap(), json!({"metadata": {"uid": fixtures::LOG}}));
+    change(
+        api.segments.get_mut("vni-5000").unwrap(),
+        json!({"spec": {"network": {"uid": fixtures::LOG}}}),
+    );
+    let plan = decided(&api, "web");
+    let order: Vec<_> = plan.steps().iter().map(|step| word(&format!("{step:?}"))).collect();
+    assert_eq!(order[..3], ["DropClaim", "Claim", "Place"]);
+}
+
 #[test]
 fn a_server_that_is_off_and_never_was_on_claims_nothing() {
     let mut api = with(eth0(json!({})));
@@ -152,10 +191,7 @@ fn a_server_that_is_off_and_never_was_on_claims_nothing() {
 fn held(epoch: i64) -> Api {
     let mut api = with(eth0(json!({})));
     api.change("web", json!({"metadata": {"uid": fixtures::SERVER}}));
-    let interface = json!({"status": {"interfaces": [{"name": "eth0", "tenantNetworkName": "blue",
-        "networkUid": fixtures::NETWORK, "vni": 5000, "mtu": 1450,
-        "macAddress": "02:00:00:00:00:01", "addresses": ["10.20.0.5"]}]}});
-    api.change("web", all([placed(epoch), said(epoch, "Running"), interface]));
+    api.change("web", all([placed(epoch), said(epoch, "Running"), given()]));
     let binding = json!({"spec": {"binding": {"nodeName": "node-a", "epoch": epoch}}});
     api.ports.insert("web.eth0".into(), fixtures::port(binding));
     api.claims.insert("blue.10.20.0.5".into(), fixtures::claim(json!({})));
