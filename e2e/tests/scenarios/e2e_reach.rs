@@ -57,9 +57,10 @@ fn e2e_a_guest_reaches_no_service_pod_node_or_underlay() {
     for mac in ["", "0e:53:55:49:00:00", "0e:53:55:49:00:01"] {
         for (address, port, what) in targets {
             if !mac.is_empty() {
-                shell.run(&format!(
-                    "ip neigh replace {address} lladdr {mac} dev eth0; ip route replace {address} dev eth0"
+                let said = shell.run(&format!(
+                    "ip route replace {address} dev eth0; arp -i eth0 -s {address} {mac} && echo set"
                 ));
+                assert_eq!(said, "set", "the guest should send to {mac}");
             }
             let said = shell.run(&format!(
                 "ping -c 1 -W 1 {address} >/dev/null && echo answers; \

@@ -89,36 +89,31 @@ fn holder(scenario: &Scenario) -> String {
     scenario::field(scenario.cluster, lease, "{.spec.holderIdentity}").expect("read the Lease")
 }
 
-/// The node of the operator pod that leads, and its process there.
-fn leader(scenario: &Scenario) -> (String, String) {
-    let holder = holder(scenario);
-    let pods = scenario
-        .cluster
-        .kubectl(&[
-            "--namespace=suigen-system",
-            "get",
-            "pods",
-            "--selector=app.kubernetes.io/component=operator",
-            r#"--output=jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.metadata.uid}{"\n"}{end}"#,
-        ])
-        .expect("list the operator's pods");
-    let pod = pods.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let pod = pod.filter(|pod| holder.contains(pod[0])).collect::<Vec<_>>();
-    let [pod] = &pod[..] else { panic!("{holder:?} leads, and there are {pods}") };
+/// The operator pod that leads: its name, its node and its process there.
+fn leader(scenario: &Scenario) -> [String; 3] {
+    let system = "--namespace=suigen-system";
+    let node = wait_for("an operator to lead", SOON, || {
+        let pod = format!("pod/{}", holder(scenario));
+        let node = "--output=jsonpath={.spec.nodeName}";
+        // The leader of an earlier scenario may be gone before its Lease is.
+        let found = scenario.cluster.kubectl(&[system, "get", &pod, "--ignore-not-found", node])?;
+        Ok((!found.is_empty()).then_some(found))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}"));
+    let pod = holder(scenario);
     let find = format!(
-        "for p in $(pgrep -x operator); do grep -q {} /proc/$p/cgroup && echo $p; done",
-        pod[2]
+        "for p in $(pgrep -x operator); do grep -qa HOSTNAME={pod} /proc/$p/environ && echo $p; done"
     );
-    let process = net::on_node(scenario, pod[1], &find).trim().to_owned();
-    assert!(process.parse::<u32>().is_ok(), "the leader's process: {process:?}");
-    (pod[1].to_owned(), process)
+    let process = net::on_node(scenario, &node, &find).trim().to_owned();
+    assert!(process.parse::<u32>().is_ok(), "the process of {pod} on {node}: {process:?}");
+    [pod, node, process]
 }
 
 #[test]
 fn fault_two_operators_that_both_believe_to_lead_give_nothing_twice() {
     let scenario = Scenario::alone("net-two");
     let (manifests, servers) = many(&scenario);
-    let (first, (node, process)) = (holder(&scenario), leader(&scenario));
+    let [first, node, process] = leader(&scenario);
     scenario.apply(&manifests);
     // In the middle of its work, with all it has seen and is about to write in its memory.
     net::on_node(&scenario, &node, &format!("kill -STOP {process}"));

@@ -122,12 +122,24 @@ impl<'a> Changes<'a> {
     }
 }
 
+/// Waits until the node's bridges are at rest: the kernel tells once more of a
+/// port when its forward delay has passed, 15 s after it came up.
+fn at_rest(scenario: &Scenario, node: &str) {
+    let look = "ip -d link show type bridge_slave | grep -o \"forward_delay_timer *[0-9.]*\"";
+    wait_for("the bridges to be at rest", SOON, || {
+        let timers = net::in_tenants(scenario, node, look);
+        Ok(timers.lines().all(|timer| timer.ends_with(" 0.00")).then_some(()))
+    })
+    .unwrap_or_else(|error| panic!("{error:#}"));
+}
+
 #[test]
 fn fault_no_packet_is_lost_and_nothing_changes_when_the_daemon_dies() {
     let scenario = Scenario::alone("net-daemon");
     let [(a, _), (_, to_b)] = a_pair(&scenario);
     let mut in_a = a.session();
     net::pings(&mut in_a, &to_b);
+    at_rest(&scenario, "node-a");
     // A change that is made shows in what is watched, or its silence means nothing.
     let watched = Changes::watch(&scenario, "node-a");
     net::in_tenants(&scenario, "node-a", "ip link add probe type bridge; ip link del probe");
@@ -159,9 +171,9 @@ fn fault_without_the_api_server_networks_go_on() {
     // Asks for its address again and again, and shows each answer on its console.
     in_a.run("kill $(pidof udhcpc)");
     in_a.run(&format!(
-        "(while :; do udhcpc -n -q -S -i eth0 -s /etc/udhcpc -t 5 -T 1 >/dev/null 2>&1 && \
+        "( (while :; do udhcpc -n -q -S -i eth0 -s /etc/udhcpc -t 5 -T 1 >/dev/null 2>&1 && \
          ping -c 1 -W 5 {to_b} >/dev/null && echo \"still here: $(ip -4 -o addr show eth0)\" >/dev/ttyS0; \
-         sleep 1; done) </dev/null >/dev/null 2>&1 &"
+         sleep 1; done) </dev/null >/dev/null 2>&1 &)"
     ));
     drop(in_a);
     let daemon = a.on_node("pgrep -o -x node-daemon");
