@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use suigen_e2e::demo::trouble;
-use suigen_e2e::lab::fault::Target;
+use suigen_e2e::lab::address::NodeIndex;
+use suigen_e2e::lab::fault::{self, Peer, Target};
 use suigen_e2e::progress::wait_for;
 use suigen_e2e::scenario::manifest::{Network, Server};
 use suigen_e2e::scenario::pings::Pings;
@@ -100,8 +101,8 @@ struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     const FILES: [(&'static str, &'static str); 3] = [
-        ("ip", "ip monitor link address route"),
-        ("bridge", "bridge monitor all"),
+        ("ip", "ip -ts monitor link address route"),
+        ("bridge", "bridge -timestamp monitor all"),
         ("nft", "nft monitor"),
     ];
 
@@ -131,6 +132,8 @@ fn at_rest(scenario: &Scenario, node: &str) {
         Ok(timers.lines().all(|timer| timer.ends_with(" 0.00")).then_some(()))
     })
     .unwrap_or_else(|error| panic!("{error:#}"));
+    // The kernel's timers are late by up to an eighth of their time.
+    std::thread::sleep(Duration::from_secs(2));
 }
 
 #[test]
@@ -206,4 +209,34 @@ impl Drop for Thaw<'_> {
     fn drop(&mut self) {
         self.0.thaw(self.1).expect("let the API server go on");
     }
+}
+
+struct Heal<'a>(&'a suigen_e2e::lab::Lab, NodeIndex);
+
+impl Drop for Heal<'_> {
+    fn drop(&mut self) {
+        fault::heal(self.0, self.1).expect("heal the node");
+    }
+}
+
+#[test]
+fn fault_a_host_that_says_nothing_keeps_a_vni_taken_and_is_named() {
+    let scenario = Scenario::alone("net-silent");
+    let [(a, _), (b, _)] = a_pair(&scenario);
+    let segment = format!("networksegment/vni-{}", net::vni(&scenario, "web"));
+    scenario.delete(&b.object());
+    let lab = scenario.cluster.lab().expect("a lab");
+    let node = lab.node("node-b").expect("the node");
+    fault::cut(lab, node, Peer::Api).expect("cut the node off");
+    let heal = Heal(lab, node);
+    scenario.delete(&a.object());
+    scenario.delete("tenantnetwork/web");
+    let torn_down = "{.status.tornDown[*].nodeName}";
+    scenario.wait_field(&segment, torn_down, |nodes| nodes == "node-a");
+    scenario.wait_field(&segment, "{.status.message}", |said| {
+        said.contains("node-b") && said.contains("not heard of")
+    });
+    assert_eq!(scenario.field(&segment, torn_down), "node-a");
+    drop(heal);
+    scenario.wait_field(&segment, torn_down, |nodes| nodes.contains("node-b"));
 }
