@@ -47,10 +47,9 @@ pub fn run() -> Result<()> {
     let guest =
         steps.run("Apply a VirtualServer; wait until its guest runs", || create(&cluster))?;
     let boot = steps.run("Log in on its serial console, with a token", || console(&cluster))?;
-    let talk = steps
-        .run("Two servers of one tenant talk across nodes; a stranger hears nothing", || {
-            network::talk(&cluster)
-        })?;
+    let talk = steps.run("Two servers talk across nodes; a stranger hears nothing", || {
+        network::talk(&cluster)
+    })?;
     let next = SuigenImages::ensure_next(&cache)?;
     steps.run("Kill all that is ours around the guests", || {
         talk.go_on(&cluster)?;

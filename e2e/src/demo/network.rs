@@ -51,10 +51,10 @@ pub fn talk(cluster: &Cluster) -> Result<Talk> {
         let server = format!("virtualserver/{server}");
         scenario::wait(cluster, (namespace, &server), "condition=Ready", UP)?;
     }
-    show(cluster, &["--namespace=acme", "get", "tenantnetworks,networkports,virtualservers"])?;
     let peer = address(cluster, TENANT, &names[1])?;
     first_words(cluster, &names, &peer)?;
     hears_nothing(cluster, &names[0], &peer)?;
+    show(cluster, &["--namespace=acme", "get", "tenantnetworks,networkports,virtualservers"])?;
     Ok(Talk { servers: names, peer })
 }
 
