@@ -35,7 +35,7 @@ pub fn talk(cluster: &Cluster) -> Result<Talk> {
     let theirs = ours.of(STRANGER)?;
     let (servers, rest) = ours.split()?;
     print!("{}", indent(&scenario::apply(cluster, &rest)?));
-    let names = servers.iter().map(|server| name(server)).collect::<Result<Vec<_>>>()?;
+    let names = servers.iter().map(name).collect::<Result<Vec<_>>>()?;
     for (server, node) in servers.iter().zip(NODES) {
         put(cluster, TENANT, server, node)?;
     }
