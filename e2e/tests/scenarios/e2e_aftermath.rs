@@ -52,7 +52,7 @@ fn e2e_what_is_left_of_a_network_goes_in_its_time() {
         .unwrap_or_else(|error| panic!("{error:#}"));
     let kept = left.elapsed();
     assert!(kept >= KEPT - Duration::from_secs(15), "kept for {} s only", kept.as_secs());
-    assert_eq!(stays.leftovers(&[]).is_empty(), false, "what is used stays");
+    assert!(!stays.leftovers(&[]).is_empty(), "what is used stays");
 
     scenario.let_others_run();
     let quarantine = Duration::from_secs(QUARANTINE_SECONDS.unsigned_abs());
