@@ -55,6 +55,9 @@ pub struct Options {
     /// Remove the lab first, so that its start is measured too.
     #[arg(long)]
     fresh: bool,
+    /// Measure the networks of a node too, which needs an optimised build.
+    #[arg(long)]
+    networks: bool,
     /// Write the results to docs/benchmarks.md.
     #[arg(long)]
     write: bool,
@@ -67,7 +70,8 @@ pub fn run(options: &Options) -> Result<()> {
     let cache = Cache::open()?;
     let tiny = setup::tiny(&cache)?;
     // Before the lab, which would take its share of the machine.
-    let networks = step("measure the networks of a node", networks::measure)?;
+    let measure = || step("measure the networks of a node", networks::measure);
+    let networks = options.networks.then(measure).transpose()?;
     let Surroundings { cluster, spans } = surroundings::ready(&cache, &tiny, options.fresh)?;
     let builds = builds::of_cache(&cache)?;
     let mut audit = AuditLog::open(cluster.lab()?)?;

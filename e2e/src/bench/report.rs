@@ -36,7 +36,7 @@ pub struct Report {
     /// With each number of servers.
     pub scales: Vec<Scale>,
     /// What tenants' networks cost a node, as the data plane measured it.
-    pub networks: Value,
+    pub networks: Option<Value>,
 }
 
 const PREFACE: &str = "\
@@ -46,7 +46,8 @@ This page is written by `./e2e/bench --write`. Repeat it on a machine of your ow
 
     ./e2e/bench --fresh            # measure and print
     ./e2e/bench --servers 1,5      # other numbers of servers
-    ./e2e/bench --fresh --write    # and rewrite this page
+    ./e2e/bench --networks         # with the networks of a node, which takes an optimised build
+    ./e2e/bench --fresh --networks --write    # all of it, and rewrite this page
 
 `--fresh` removes the lab first, so that its start is measured too. What counts are counts and ratios: seconds say
 more about the machine than about Suigen. All servers of a run are created at once and placed on one hypervisor, so
@@ -65,7 +66,8 @@ impl Report {
         let mut sections = vec![self.on_what(), self.at_a_glance()];
         sections.extend(self.scales.iter().map(scale::steps));
         sections.extend([self.writes(), self.idle(), self.memory(), self.restart()]);
-        sections.extend([self.networks(), self.times()]);
+        sections.extend(self.networks.as_ref().map(networks));
+        sections.push(self.times());
         sections.join("\n")
     }
 
@@ -220,13 +222,6 @@ impl Report {
         )
     }
 
-    fn networks(&self) -> String {
-        format!(
-            "## Tenants' networks on a node\n\nIn network namespaces of its own, on this machine's kernel, without the lab.\n\n{}",
-            networks::tables(&self.networks)
-        )
-    }
-
     fn times(&self) -> String {
         let mut lab = Table::new(&["part", "s"]);
         for (what, seconds) in &self.spans {
@@ -249,4 +244,11 @@ impl Report {
              cache: several at once, with whatever Go's and cargo's own caches held then.\n\n{builds}"
         )
     }
+}
+
+fn networks(figures: &Value) -> String {
+    let tables = networks::tables(figures);
+    format!(
+        "## Tenants' networks on a node\n\nIn network namespaces of its own, on this machine's kernel, without the lab.\n\n{tables}"
+    )
 }

@@ -41,7 +41,7 @@ fn report(up: Vec<Write>, idle: Vec<Write>) -> Report {
         empty: system(20),
         after: system(21),
         scales: vec![scale],
-        networks: serde_json::json!({"ratio": 0.9}),
+        networks: Some(serde_json::json!({"ratio": 0.9})),
     }
 }
 
