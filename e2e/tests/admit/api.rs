@@ -22,6 +22,8 @@ pub enum Who<'a> {
     Daemon(&'a str),
     /// The same with a token that names no node.
     UnboundDaemon,
+    /// The operator, with every right that RBAC can give.
+    Operator,
 }
 
 /// A write that is tried.
@@ -70,10 +72,14 @@ impl Server {
     /// A client that acts as somebody.
     pub fn client(&self, who: Who<'_>) -> Client {
         let mut config = self.config.clone();
-        if let Who::Daemon(_) | Who::UnboundDaemon = who {
+        let account = match who {
+            Who::Admin => None,
+            Who::Daemon(_) | Who::UnboundDaemon => Some("suigen-node-daemon"),
+            Who::Operator => Some("suigen-operator"),
+        };
+        if let Some(account) = account {
             let auth = &mut config.auth_info;
-            auth.impersonate =
-                Some(format!("system:serviceaccount:{NAMESPACE}:suigen-node-daemon"));
+            auth.impersonate = Some(format!("system:serviceaccount:{NAMESPACE}:{account}"));
             auth.impersonate_groups = Some(vec!["system:masters".to_owned()]);
         }
         if let Who::Daemon(node) = who {
@@ -104,9 +110,9 @@ impl Server {
         attempt(self.client(who), kind, namespace, write).await
     }
 
-    /// An API for objects of the kind, as the administrator.
+    /// An API for objects of the kind, as somebody who may write them.
     pub fn objects(&self, kind: &Kind, namespace: &str) -> Api<DynamicObject> {
-        kind.api(self.client(Who::Admin), namespace)
+        kind.api(self.client(kind.writer()), namespace)
     }
 }
 
@@ -202,6 +208,15 @@ impl Kind {
     /// Whether it is this kind of Suigen.
     pub fn is_of_suigen(&self, kind: &str) -> bool {
         self.resource.group == suigen_crds::GROUP && self.resource.kind == kind
+    }
+
+    /// Who may write such objects: what allocates is the operator's alone.
+    pub fn writer(&self) -> Who<'static> {
+        let allocates = ["NetworkSegment", "NetworkPort", "AddressClaim"];
+        match allocates.iter().any(|kind| self.is_of_suigen(kind)) {
+            true => Who::Operator,
+            false => Who::Admin,
+        }
     }
 
     /// The kind as it is in one namespace, whichever a test works in.

@@ -18,6 +18,9 @@ const WRONG: &[(&str, &str)] = &[
     ("nodeDaemon.initial.reservedMemory=1.5Gi", "reservedMemory"),
     ("nodeDaemon.initial.reservedCpuMillis=-1", "reservedCpuMillis"),
     ("nodeDaemon.imageRetentionSeconds=soon", "imageRetentionSeconds"),
+    ("network.vxlanPort=65536", "vxlanPort"),
+    ("network.vniRange.first=0", "first"),
+    ("network.vniRange.last=16777216", "last"),
     ("operator.replicas=0", "replicas"),
     ("operator.image.tag=a:b", "tag"),
     ("operator.image.tag=12", "tag"),
@@ -27,6 +30,7 @@ const WRONG: &[(&str, &str)] = &[
 
 /// Values that a provider sets, all at once.
 const RIGHT: &str = "nodeDaemon.initial.softwareEmulation=Allow,\
+    network.vxlanPort=8472,network.vniRange.first=1,network.vniRange.last=4095,\
     operator.replicas=3,logLevel=debug,logFormat=Text,imagePullSecrets[0].name=pull,\
     operator.tolerations[0].operator=Exists,operator.nodeSelector.pool=system,\
     nodeDaemon.tolerations[0].key=pool,nodeDaemon.tolerations[0].operator=Exists,\

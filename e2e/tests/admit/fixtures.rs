@@ -31,8 +31,55 @@ pub fn base(kind: &str) -> Value {
                     sha256: '0000000000000000000000000000000000000000000000000000000000000000'}"
         }
         "Hypervisor" => "spec: {scheduling: Disabled, reserved: {memory: 1Gi, cpuMillis: 100}}",
+        // Its gateway is no address that a router can have, so that an operator
+        // which is there gives it no VNI.
+        "TenantNetwork" => {
+            "spec: {mtu: 1400, subnets: [{name: main, cidr: 10.20.0.0/24, gateway: 10.20.0.0}]}"
+        }
+        "NetworkSegment" => {
+            "spec: {vni: 7, network: {namespace: admit-none, name: net,
+                    uid: 00000000-0000-4000-8000-000000000001}}"
+        }
+        "NetworkPort" => {
+            "spec: {tenantNetworkName: net, networkUid: 00000000-0000-4000-8000-000000000001,
+                    vni: 7, serverName: web, serverUid: 00000000-0000-4000-8000-000000000001,
+                    interfaceName: net0, macAddress: '02:00:00:00:00:01', addresses: [10.20.0.10],
+                    binding: {nodeName: admit-a, epoch: 5}}"
+        }
+        "AddressClaim" => {
+            "spec: {tenantNetworkName: net, networkUid: 00000000-0000-4000-8000-000000000001,
+                    address: 10.20.0.10, portName: web.net0,
+                    serverUid: 00000000-0000-4000-8000-000000000001}"
+        }
         other => panic!("no fixture of kind {other}"),
     })
+}
+
+/// A name for an object of a kind, and the object: some kinds are named after
+/// what they hold. `vni` is for segments, which no namespace keeps apart.
+pub fn named(kind: &str, stem: &str, vni: u32) -> (String, Value) {
+    let mut object = base(kind);
+    let name = match kind {
+        "NetworkSegment" => {
+            object["spec"]["vni"] = vni.into();
+            format!("vni-{vni}")
+        }
+        "NetworkPort" => {
+            object["spec"]["serverName"] = stem.into();
+            format!("{stem}.net0")
+        }
+        "AddressClaim" => {
+            object["spec"]["tenantNetworkName"] = stem.into();
+            format!("{stem}.10.20.0.10")
+        }
+        _ => stem.to_owned(),
+    };
+    (name, object)
+}
+
+/// A VNI that only this process uses, of some million numbers for each `use_`.
+pub fn own_vni(use_: u32) -> u32 {
+    10_000_000 + use_ * 1_000_000 + std::process::id() % 1_000_000
 }
 
 /// What is stored for one test and removed after it.

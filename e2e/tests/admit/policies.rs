@@ -4,48 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use suigen_e2e::cluster::install::NAMESPACE;
 use suigen_e2e::source_root;
 
-use crate::api::{self, Kind, Server, Who, Write};
-use crate::fixtures::{Fixtures, ID, base, yaml};
+use crate::api::{self, Kind, Server, Who};
+use crate::fixtures::{Fixtures, ID, base, named, own_vni, yaml};
+use crate::policies_table::{Names, Row, kind_of, rows, runtime, status};
 
 /// One validation of one policy, as the chart has it.
 #[derive(Debug, Deserialize)]
 struct Policy {
     name: String,
     validations: Vec<Value>,
-}
-
-/// An attempt that a validation refuses, and its twin that is admitted.
-struct Row<'a> {
-    policy: &'static str,
-    says: &'static str,
-    refused: (Who<'a>, &'static str, Write),
-    admitted: (Who<'a>, &'static str, Write),
-}
-
-/// `says` is what `who` hears of `what`; `twin_who` is admitted with `twin`.
-fn row<'a>(
-    policy: &'static str,
-    says: &'static str,
-    (who, what): (Who<'a>, Try),
-    (twin_who, twin): (Who<'a>, Try),
-) -> Row<'a> {
-    Row { policy, says, refused: (who, what.0, what.1), admitted: (twin_who, twin.0, twin.1) }
-}
-
-/// A kind, and what is tried on one of its objects.
-type Try = (&'static str, Write);
-
-/// The stored objects: one server and one disk here, a server that is placed
-/// nowhere, and the hypervisor that is `here`.
-struct Names {
-    here: String,
-    there: String,
-    placed: String,
-    unplaced: String,
-    acknowledged: String,
 }
 
 #[test]
@@ -72,6 +41,9 @@ fn admit_policies_have_a_row_for_every_validation() {
         placed: "p".into(),
         unplaced: "u".into(),
         acknowledged: "k".into(),
+        port: "p.net0".into(),
+        released: "vni-1".into(),
+        in_use: "vni-2".into(),
     };
     let mut tried: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in rows(&names) {
@@ -112,14 +84,6 @@ async fn check(server: &Server, namespace: &str, row: &Row<'_>) -> Vec<String> {
     failures
 }
 
-fn kind_of(kind: &str) -> Kind {
-    match kind {
-        "Lease" => Kind::of_kubernetes("coordination.k8s.io", kind, true).only_in(NAMESPACE),
-        "CustomResourceDefinition" => Kind::of_kubernetes("apiextensions.k8s.io", kind, false),
-        _ => Kind::of_suigen(kind),
-    }
-}
-
 /// Waits until the API server has compiled the policies, all of which refuse
 /// this one: a node that is nobody's.
 async fn settle(server: &Server, namespace: &str, names: &Names) {
@@ -139,6 +103,9 @@ async fn store(fixtures: &mut Fixtures) -> Names {
         placed: format!("placed-{id}"),
         unplaced: format!("unplaced-{id}"),
         acknowledged: format!("admit{id}s.suigen.dev"),
+        port: format!("placed-{id}.net0"),
+        released: format!("vni-{}", own_vni(4)),
+        in_use: format!("vni-{}", own_vni(5)),
     };
     let placed = json!({
         "placement": {
@@ -154,12 +121,35 @@ async fn store(fixtures: &mut Fixtures) -> Names {
     fixtures.store(&server, &names.placed, base("VirtualServer"), Some(placed)).await;
     fixtures.store(&server, &names.unplaced, protected, None).await;
     fixtures.store(&kind_of("Disk"), &names.placed, base("Disk"), Some(kept)).await;
+    store_networks(fixtures, &names).await;
     let hypervisor = kind_of("Hypervisor");
     fixtures.store(&hypervisor, &names.here, base("Hypervisor"), None).await;
     fixtures.store(&kind_of("Lease"), &names.here, json!({"spec": {}}), None).await;
     let crd = kind_of("CustomResourceDefinition");
     fixtures.store(&crd, &names.acknowledged, throw_away_kind(id), None).await;
     names
+}
+
+/// A port that is bound here, and two segments: a released one that `admit-c`
+/// tore down, and one in use. Both name a host that never tears them down, so
+/// that no operator frees them meanwhile.
+async fn store_networks(fixtures: &mut Fixtures, names: &Names) {
+    let (port, mut object) = named("NetworkPort", &names.placed, 0);
+    object["spec"]["binding"]["nodeName"] = names.here.clone().into();
+    fixtures.store(&kind_of("NetworkPort"), &port, object, None).await;
+    let segment = kind_of("NetworkSegment");
+    let hosts = [names.here.as_str(), "admit-c"];
+    for (vni, status) in [
+        (
+            own_vni(4),
+            json!({"phase": "Releasing", "releasedAt": "2026-01-01T00:00:00Z",
+            "hosts": hosts, "tornDown": [{"nodeName": "admit-c"}]}),
+        ),
+        (own_vni(5), json!({"phase": "InUse", "hosts": hosts})),
+    ] {
+        let (name, object) = named("NetworkSegment", "", vni);
+        fixtures.store(&segment, &name, object, Some(status)).await;
+    }
 }
 
 fn throw_away_kind(id: u32) -> Value {
@@ -171,96 +161,4 @@ spec:
   names: {{plural: admit{id}s, singular: admit{id}, kind: Admit{id}}}
   versions: [{{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object}}}}}}]"
     ))
-}
-
-fn runtime(node: &str) -> Value {
-    json!({"nodeName": node, "epoch": 1, "state": "Stopped"})
-}
-
-fn status(name: &str, status: Value) -> Write {
-    Write::PatchStatus(name.to_owned(), json!({"status": status}))
-}
-
-fn lease(name: &str) -> Write {
-    let kind = kind_of("Lease");
-    Write::Create(kind.object(name, json!({"spec": {"holderIdentity": "admit"}})))
-}
-
-#[rustfmt::skip]
-fn rows(names: &Names) -> Vec<Row<'_>> {
-    let (here, there) = (Who::Daemon(&names.here), Who::Daemon(&names.there));
-    let volume = |node: &str| json!({"volume": {"nodeName": node, "state": "Ready"}});
-    let ready = |type_: &str| {
-        json!({"conditions": [{"type": type_, "status": "True", "reason": "Admit", "message": "",
-            "lastTransitionTime": "2026-01-01T00:00:00Z"}]})
-    };
-    let hypervisor = |name: &str| Write::Create(kind_of("Hypervisor").object(name, base("Hypervisor")));
-    let server_says = |json| ("VirtualServer", status(&names.placed, json));
-    let disk_says = |json| ("Disk", status(&names.placed, json));
-    let hypervisor_says = |json| ("Hypervisor", status(&names.here, json));
-    vec![
-        // A server that is placed nowhere is on the node of a token without one.
-        row("daemon-is-bound-to-a-node",
-            "this token of the node-daemon names no node; only a token that is bound to a node, or to a pod on it, may write",
-            (Who::UnboundDaemon, ("VirtualServer", status(&names.unplaced, json!({})))),
-            (here, server_says(json!({})))),
-        row("daemon-writes-no-other-kind",
-            "a node-daemon writes the status of virtualservers, disks and hypervisors, and creates its own hypervisor; nothing else",
-            (here, ("VirtualServer", Write::Patch(names.placed.clone(), json!({"spec": {"powerState": "PoweredOn"}})))),
-            (Who::Admin, ("VirtualServer", Write::Patch(names.placed.clone(), json!({"spec": {"powerState": "PoweredOn"}}))))),
-        row("daemon-reports-servers-placed-here",
-            "a node-daemon reports only about servers that are placed on its node",
-            (there, server_says(json!({"runtime": runtime(&names.there)}))),
-            (here, server_says(json!({"runtime": {"state": "Running"}})))),
-        row("daemon-reports-servers-placed-here",
-            "a node-daemon writes nothing but runtime in the status of a server",
-            (here, server_says(json!({"placement": {"nodeName": names.there, "epoch": 2}}))),
-            (Who::Admin, server_says(json!({"placement": {"nodeName": names.there, "epoch": 2}})))),
-        row("daemon-reports-servers-placed-here",
-            "runtime.nodeName must be the node of the node-daemon that writes it",
-            (here, server_says(json!({"runtime": {"nodeName": names.there}}))),
-            (here, server_says(json!({"runtime": {"nodeName": names.here}})))),
-        row("daemon-reports-disks-kept-here",
-            "a node-daemon reports only about disks that are kept on its node",
-            (there, disk_says(volume(&names.there))),
-            (here, disk_says(volume(&names.here)))),
-        row("daemon-reports-disks-kept-here",
-            "a node-daemon writes nothing but volume in the status of a disk",
-            (here, disk_says(json!({"attachEpoch": 1}))),
-            (Who::Admin, disk_says(json!({"attachEpoch": 1})))),
-        row("daemon-reports-disks-kept-here",
-            "volume.nodeName must be the node of the node-daemon that writes it",
-            (here, disk_says(volume(&names.there))),
-            (here, disk_says(volume(&names.here)))),
-        row("daemon-creates-its-hypervisor",
-            "a Hypervisor is the provider's once it exists; its node-daemon neither changes its spec nor deletes it",
-            (here, ("Hypervisor", Write::Patch(names.here.clone(), json!({"spec": {"scheduling": "Enabled"}})))),
-            (Who::Admin, ("Hypervisor", Write::Patch(names.here.clone(), json!({"spec": {"scheduling": "Enabled"}}))))),
-        row("daemon-creates-its-hypervisor",
-            "a node-daemon creates only the Hypervisor that has the name of its node",
-            (here, ("Hypervisor", hypervisor(&names.there))),
-            (there, ("Hypervisor", hypervisor(&names.there)))),
-        row("daemon-reports-its-hypervisor",
-            "a node-daemon reports only about the Hypervisor that has the name of its node",
-            (there, hypervisor_says(json!({"servers": 0}))),
-            (here, hypervisor_says(json!({"servers": 0})))),
-        row("daemon-reports-its-hypervisor",
-            "the condition Ready of a Hypervisor is the operator's",
-            (here, hypervisor_says(ready("Ready"))),
-            (here, hypervisor_says(json!({"daemonVersion": "admit"})))),
-        row("daemon-renews-its-lease", "a node-daemon does not delete leases",
-            (here, ("Lease", Write::Delete(names.here.clone()))),
-            (here, ("Lease", lease(&format!("hypervisor-{}", names.here))))),
-        row("daemon-renews-its-lease", "the one lease of this node-daemon is hypervisor-admit-a-",
-            (here, ("Lease", lease(&format!("hypervisor-{}", names.there)))),
-            (there, ("Lease", lease(&format!("hypervisor-{}", names.there))))),
-        row("protected-servers-stay",
-            "is protected: set spec.deletionProtection to Disabled before deleting it",
-            (Who::Admin, ("VirtualServer", Write::Delete(names.unplaced.clone()))),
-            (Who::Admin, ("VirtualServer", Write::Delete(names.placed.clone())))),
-        row("kinds-stay",
-            "kubectl annotate crd virtualservers.suigen.dev suigen.dev/allow-crd-deletion=yes",
-            (Who::Admin, ("CustomResourceDefinition", Write::Delete("virtualservers.suigen.dev".into()))),
-            (Who::Admin, ("CustomResourceDefinition", Write::Delete(names.acknowledged.clone())))),
-    ]
 }

@@ -5,105 +5,16 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
+use suigen_crds::virtual_server::VirtualServer;
 use suigen_e2e::cluster::install::NAMESPACE;
 
 use crate::api::{self, Kind, Server, Who, Write};
 use crate::fixtures::{Fixtures, ID, base};
-
-/// `verbs` on `resource` (as `group/resource`, `resource/subresource` or
-/// `resource:name`), in the namespace of Suigen or in a tenant's.
-struct Right {
-    allowed: bool,
-    verbs: &'static [&'static str],
-    resource: &'static str,
-    place: &'static str,
-}
-
-const fn may(verbs: &'static [&'static str], resource: &'static str, place: &'static str) -> Right {
-    Right { allowed: true, verbs, resource, place }
-}
-
-const fn may_not(
-    verbs: &'static [&'static str],
-    resource: &'static str,
-    place: &'static str,
-) -> Right {
-    Right { allowed: false, verbs, resource, place }
-}
-
-const READ: &[&str] = &["get", "list", "watch"];
-const WRITE: &[&str] = &["create", "update", "patch", "delete", "deletecollection"];
-const ALL: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete"];
-
-const DAEMON: &[Right] = &[
-    may(READ, "suigen.dev/virtualservers", "tenant"),
-    may(READ, "suigen.dev/disks", "tenant"),
-    may(&["patch"], "suigen.dev/virtualservers/status", "tenant"),
-    may(&["patch"], "suigen.dev/disks/status", "tenant"),
-    may(&["get", "list", "watch", "create"], "suigen.dev/hypervisors", ""),
-    may(&["patch"], "suigen.dev/hypervisors/status", ""),
-    may(&["get", "create", "update", "patch"], "coordination.k8s.io/leases", NAMESPACE),
-    may(&["get"], "/configmaps:suigen-ca", NAMESPACE),
-    may(&["get"], "/nodes", ""),
-    may(&["create", "patch"], "events.k8s.io/events", "tenant"),
-    may_not(WRITE, "suigen.dev/virtualservers", "tenant"),
-    may_not(WRITE, "suigen.dev/disks", "tenant"),
-    may_not(&["update", "patch", "delete"], "suigen.dev/hypervisors", ""),
-    may_not(ALL, "suigen.dev/serverclasses", ""),
-    may_not(ALL, "suigen.dev/serverimages", ""),
-    may_not(ALL, "/secrets", NAMESPACE),
-    may_not(&["get"], "/secrets:suigen-ca", NAMESPACE),
-    may_not(ALL, "/secrets", "tenant"),
-    may_not(ALL, "/configmaps", "tenant"),
-    may_not(&["delete"], "coordination.k8s.io/leases", NAMESPACE),
-    may_not(ALL, "coordination.k8s.io/leases", "kube-node-lease"),
-    may_not(&["list", "watch", "update", "patch"], "/nodes", ""),
-    may_not(ALL, "/pods", "tenant"),
-];
-
-const OPERATOR: &[Right] = &[
-    may(READ, "suigen.dev/serverclasses", ""),
-    may(&["update", "patch"], "suigen.dev/virtualservers", "tenant"),
-    may(&["create", "update", "patch", "delete"], "suigen.dev/disks", "tenant"),
-    may(&["update", "patch"], "suigen.dev/hypervisors/status", ""),
-    may(READ, "coordination.k8s.io/leases", NAMESPACE),
-    may(&["update"], "coordination.k8s.io/leases:suigen-operator", NAMESPACE),
-    may(&["create"], "/secrets", NAMESPACE),
-    may(&["get"], "/secrets:suigen-ca", NAMESPACE),
-    may(&["create"], "authentication.k8s.io/tokenreviews", ""),
-    may(&["create"], "authorization.k8s.io/subjectaccessreviews", ""),
-    may_not(&["create", "delete"], "suigen.dev/virtualservers", "tenant"),
-    may_not(WRITE, "suigen.dev/hypervisors", ""),
-    may_not(WRITE, "suigen.dev/serverclasses", ""),
-    may_not(&["list", "watch", "update", "patch", "delete"], "/secrets", NAMESPACE),
-    may_not(&["update", "patch", "delete"], "/secrets:suigen-ca", NAMESPACE),
-    may_not(ALL, "/secrets", "tenant"),
-    may_not(&["update", "delete"], "coordination.k8s.io/leases:hypervisor-a", NAMESPACE),
-    may_not(ALL, "/nodes", ""),
-    may_not(ALL, "/pods", NAMESPACE),
-];
-
-const TENANT: &[Right] = &[
-    may(READ, "suigen.dev/virtualservers", "tenant"),
-    may(WRITE, "suigen.dev/virtualservers", "tenant"),
-    may(WRITE, "suigen.dev/disks", "tenant"),
-    may(&["create"], "suigen.dev/virtualservers/console", "tenant"),
-    may_not(&["update", "patch"], "suigen.dev/virtualservers/status", "tenant"),
-    may_not(&["update", "patch"], "suigen.dev/disks/status", "tenant"),
-    may_not(ALL, "suigen.dev/hypervisors", ""),
-    may_not(WRITE, "suigen.dev/serverclasses", ""),
-    may_not(ALL, "suigen.dev/virtualservers", NAMESPACE),
-];
-
-const VIEWER: &[Right] = &[
-    may(READ, "suigen.dev/virtualservers", "tenant"),
-    may_not(WRITE, "suigen.dev/virtualservers", "tenant"),
-    may_not(&["create"], "suigen.dev/virtualservers/console", "tenant"),
-];
+use crate::rights_table::{DAEMON, OPERATOR, Right, TENANT, VIEWER, may};
 
 #[test]
 fn admit_roles_give_what_is_needed_and_no_more() {
@@ -220,6 +131,40 @@ fn admit_a_real_token_only_where_its_node_is() {
         }
         fixtures.end(&failures).await;
     });
+}
+
+/// Not what a review says, but what a node-daemon's own token gets.
+#[test]
+fn admit_a_real_token_of_a_daemon_to_no_secret() {
+    api::run(|server| async move {
+        let mut fixtures = Fixtures::begin(&server, "secrets").await;
+        let node = format!("admit-secret-{}", std::process::id());
+        let nodes = Kind::of_kubernetes("", "Node", false);
+        fixtures.store(&nodes, &node, json!({"spec": {"unschedulable": true}}), None).await;
+        let boot = json!({"stringData": {"userData": "#cloud-config"}});
+        let kind = Kind::of_kubernetes("", "Secret", true);
+        fixtures.store(&kind, "boot", boot, None).await;
+        let uid = server.objects(&nodes, "").get(&node).await.expect("the node").metadata.uid;
+        let client = server.client_with_token(&token(&server, &node, uid).await);
+
+        let servers: Api<VirtualServer> = Api::namespaced(client.clone(), &fixtures.namespace);
+        servers.list(&ListParams::default()).await.expect("the token is good");
+        let mut failures = Vec::new();
+        for (namespace, name) in [(fixtures.namespace.as_str(), "boot"), (NAMESPACE, "suigen-ca")] {
+            let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+            let answers = [
+                ("get", refused(secrets.get(name).await)),
+                ("list", refused(secrets.list(&ListParams::default()).await)),
+            ];
+            let heard = answers.into_iter().filter(|(_, refused)| !refused);
+            failures.extend(heard.map(|(verb, _)| format!("{verb} {namespace}/{name}: no 403")));
+        }
+        fixtures.end(&failures).await;
+    });
+}
+
+fn refused<T>(answer: kube::Result<T>) -> bool {
+    matches!(answer, Err(kube::Error::Api(status)) if status.code == 403)
 }
 
 async fn token(server: &Server, node: &str, uid: Option<String>) -> String {

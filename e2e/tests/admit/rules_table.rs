@@ -21,7 +21,7 @@ pub struct Row {
     pub says: &'static str,
 }
 
-const fn row(
+pub const fn row(
     kind: &'static str,
     when: When,
     accepted: &'static str,
