@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use suigen_e2e::progress::wait_for;
 use suigen_e2e::scenario::console::Console;
 use suigen_e2e::scenario::endpoint::OperatorEndpoint;
 use suigen_e2e::scenario::pings::{self, Pings};
 use suigen_e2e::scenario::{self, leftovers};
 
 use crate::harness::{Scenario, UP};
+
+/// How soon a daemon drops the last file of a server that is gone.
+const NOTICED: Duration = Duration::from_secs(10);
 
 /// A server whose guest runs.
 pub struct Guest<'a> {
@@ -120,12 +124,19 @@ impl<'a> Guest<'a> {
             .unwrap_or_else(|error| panic!("{error:#}"))
     }
 
-    /// What its node still has of it and of further UIDs.
+    /// What its node still has of it and of further UIDs, once the daemon had
+    /// time to notice that the object is gone.
     pub fn leftovers(&self, further: &[String]) -> Vec<String> {
         let mut uids = vec![self.uid.clone()];
         uids.extend_from_slice(further);
-        leftovers::of(self.scenario.cluster, &self.node, &uids)
-            .unwrap_or_else(|error| panic!("{error:#}"))
+        let mut left = Vec::new();
+        let waited = wait_for("nothing to be left", NOTICED, || {
+            left = leftovers::of(self.scenario.cluster, &self.node, &uids)?;
+            Ok(left.is_empty().then_some(()))
+        });
+        // What stays is for the caller to judge; a look that failed is not.
+        assert!(waited.is_ok() || !left.is_empty(), "{}: {waited:?}", self.node);
+        left
     }
 }
 
