@@ -139,3 +139,24 @@ pub fn connect() -> io::Result<(rtnetlink::Handle, impl Future<Output = ()> + us
     let (connection, handle, _) = rtnetlink::new_connection()?;
     Ok((handle, connection))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_kernel_has_a_reason_and_a_meaning() {
+        let error = |errno| Error::new("make it", io::Error::from_raw_os_error(errno));
+        let told = |errno| (error(errno).reason(), error(errno).to_string());
+        for errno in [libc::EEXIST, libc::EADDRINUSE] {
+            let meaning = "make it: somebody else on this node has it".to_owned();
+            assert_eq!(told(errno), ("TakenBySomebodyElse", meaning));
+        }
+        for errno in [libc::EOPNOTSUPP, libc::EAFNOSUPPORT, libc::EPROTONOSUPPORT, libc::ENOSYS] {
+            let meaning = "make it: this node's kernel does not have it".to_owned();
+            assert_eq!(told(errno), ("KernelFeatureMissing", meaning));
+        }
+        assert_eq!(told(libc::EPERM), ("PermissionDenied", "make it".to_owned()));
+        assert_eq!(told(libc::EINVAL), ("NetlinkFailed", "make it".to_owned()));
+    }
+}
