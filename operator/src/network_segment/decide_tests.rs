@@ -50,7 +50,7 @@ fn decide_a_segment_is_released_only_on_the_api_servers_word() {
         (read(Owner::Doubtful, &[]), "CrdTerminating"),
         (read(Owner::Gone, &[]), "NetworkGone"),
         (read(Owner::Gone, &[port(NETWORK, 5000)]), "PortsRemain"),
-        (read(Owner::Gone, &[unreadable.clone()]), "PortsRemain"),
+        (read(Owner::Gone, std::slice::from_ref(&unreadable)), "PortsRemain"),
         (read(Owner::Gone, &[port(OTHER, 5000), port(NETWORK, 6000)]), "NetworkGone"),
         (read(has(json!(5000)), &[]), "InUse"),
         (read(has(json!(null)), &[]), "InUse"),

@@ -39,7 +39,7 @@ fn server() -> Value {
     })
 }
 
-fn secret(data: Value) -> Value {
+fn secret(data: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": "boot", "namespace": "acme"}, "data": data})
 }
@@ -58,7 +58,7 @@ fn stored(server: Value, secret: Option<Value>) -> Stored {
 }
 
 fn good() -> Stored {
-    stored(server(), Some(secret(json!({"userData": encoded(WORD), "other": encoded("x")}))))
+    stored(server(), Some(secret(&json!({"userData": encoded(WORD), "other": encoded("x")}))))
 }
 
 /// A token is its owner's name, with the node after an `@`.
@@ -227,9 +227,9 @@ async fn what_is_wrong_with_the_secret_is_said_without_what_is_in_it() {
     let fits = STANDARD.encode(vec![b'x'; MOST_USER_DATA]);
     let cases = [
         (None, 404, "UserDataSecretNotFound"),
-        (Some(secret(json!({"userdata": encoded(WORD)}))), 404, "UserDataKeyMissing"),
-        (Some(secret(Value::Null)), 404, "UserDataKeyMissing"),
-        (Some(secret(json!({"userData": large}))), 422, "UserDataTooLarge"),
+        (Some(secret(&json!({"userdata": encoded(WORD)}))), 404, "UserDataKeyMissing"),
+        (Some(secret(&Value::Null)), 404, "UserDataKeyMissing"),
+        (Some(secret(&json!({"userData": large}))), 422, "UserDataTooLarge"),
     ];
     for (secret, code, reason) in cases {
         let (got, body, _) = ask(&stored(server(), secret), Some(DAEMON), &path(UID, "7")).await;
@@ -237,7 +237,7 @@ async fn what_is_wrong_with_the_secret_is_said_without_what_is_in_it() {
         let message = body["message"].as_str().unwrap();
         assert!(message.contains("acme/boot") && message.len() < 200, "{message}");
     }
-    let secret = secret(json!({"userData": fits}));
+    let secret = secret(&json!({"userData": fits}));
     let (code, ..) = ask(&stored(server(), Some(secret)), Some(DAEMON), &path(UID, "7")).await;
     assert_eq!(code, 200);
 }

@@ -41,7 +41,7 @@ fn look(shown: &Api, network: usize, range: VniRange) -> Observed {
     let stored = &shown.networks[network];
     let status = stored.given.map_or(json!({}), |g| json!({"vni": g.vni, "mtu": g.mtu}));
     let uid = uid(network);
-    let object = network_object(&uid, status);
+    let object = network_object(&uid, &status);
     let own = |(vni, owner): (&Vni, &usize)| (*owner == network).then_some(*vni);
     let segment = match stored.given.map(|given| given.vni) {
         Some(vni) => match shown.segments.get(&vni) {
@@ -70,7 +70,7 @@ fn look(shown: &Api, network: usize, range: VniRange) -> Observed {
 
 fn network_object(
     uid: &Uid,
-    status: serde_json::Value,
+    status: &serde_json::Value,
 ) -> suigen_crds::tenant_network::TenantNetwork {
     network(json!({"metadata": {"uid": uid}, "status": status}))
 }

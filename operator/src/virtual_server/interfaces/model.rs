@@ -83,7 +83,7 @@ impl Api {
     }
 
     /// A server with these interfaces.
-    pub fn add(&mut self, name: &str, interfaces: Value) {
+    pub fn add(&mut self, name: &str, interfaces: &Value) {
         let number = u64::try_from(self.servers.len()).unwrap();
         let with = json!({
             "metadata": {"name": name, "uid": uid(number), "resourceVersion": self.next()},

@@ -25,10 +25,10 @@ fn crowd() -> Api {
     network.spec.subnets = serde_json::from_value(subnet).unwrap();
     let eth0 =
         |more: Value| json!([all([json!({"name": "eth0", "tenantNetworkName": "blue"}), more])]);
-    api.add("a", eth0(json!({})));
-    api.add("b", eth0(json!({"addresses": ["10.20.0.3"]})));
-    api.add("c", eth0(json!({"addresses": ["10.20.0.3"], "macAddress": "52:54:00:00:00:01"})));
-    api.add("d", json!([
+    api.add("a", &eth0(json!({})));
+    api.add("b", &eth0(json!({"addresses": ["10.20.0.3"]})));
+    api.add("c", &eth0(json!({"addresses": ["10.20.0.3"], "macAddress": "52:54:00:00:00:01"})));
+    api.add("d", &json!([
         {"name": "eth0", "tenantNetworkName": "blue"}, {"name": "eth1", "tenantNetworkName": "blue"}]));
     api
 }

@@ -28,7 +28,7 @@ fn shown(api: &Api, server: &str) -> String {
     format!("{:?}/{}: {}", words.phase, said.reason, said.message)
 }
 
-fn with(interfaces: Value) -> Api {
+fn with(interfaces: &Value) -> Api {
     let mut api = Api::new();
     api.add("web", interfaces);
     api
@@ -39,12 +39,12 @@ fn eth0(more: Value) -> Value {
 }
 
 fn asks(addresses: &[&str]) -> Api {
-    with(eth0(json!({"addresses": addresses})))
+    with(&eth0(json!({"addresses": addresses})))
 }
 
 #[test]
 fn what_is_given_is_claimed_first_and_written_with_the_placement() {
-    let api = with(json!([
+    let api = with(&json!([
         {"name": "eth0", "tenantNetworkName": "blue"},
         {"name": "eth1", "tenantNetworkName": "blue", "addresses": ["10.20.0.9"],
             "macAddress": "52:54:00:00:00:01"},
@@ -68,10 +68,10 @@ fn word(step: &str) -> String {
 
 #[test]
 fn a_network_that_is_not_there_or_not_ready_is_waited_for() {
-    let mut api = with(json!([{"name": "eth0", "tenantNetworkName": "red"}]));
+    let mut api = with(&json!([{"name": "eth0", "tenantNetworkName": "red"}]));
     insta::assert_snapshot!(shown(&api, "web"), @r#"Pending/TenantNetworkNotFound: networkInterfaces[eth0].tenantNetworkName: there is no TenantNetwork "red" in this namespace: create it"#);
     assert!(decided(&api, "web").place.is_none());
-    api = with(eth0(json!({})));
+    api = with(&eth0(json!({})));
     change(api.networks.get_mut("blue").unwrap(), ready("False"));
     insta::assert_snapshot!(shown(&api, "web"), @r#"Pending/TenantNetworkNotReady: networkInterfaces[eth0].tenantNetworkName: TenantNetwork "blue" is not ready: it is looked at"#);
     change(api.networks.get_mut("blue").unwrap(), json!({"status": null}));
@@ -86,7 +86,7 @@ fn an_address_that_cannot_be_is_refused_with_what_can() {
     insta::assert_snapshot!(shown(&asks(&["10.20.0.1"]), "web"), @"Failed/AddressReserved: networkInterfaces[eth0].addresses: 10.20.0.1 is the gateway of the subnet: create the server with another address");
     insta::assert_snapshot!(shown(&asks(&["10.20.0.255"]), "web"), @"Failed/AddressReserved: networkInterfaces[eth0].addresses: 10.20.0.255 is the last address of the subnet, which means everybody in it: create the server with another address");
     insta::assert_snapshot!(shown(&asks(&["10.20.0.5", "10.20.0.6"]), "web"), @r#"Failed/TwoAddressesInOneSubnet: networkInterfaces[eth0].addresses: two addresses of subnet "v4": an interface has at most one of each; use another interface for the second"#);
-    let twice = with(json!([
+    let twice = with(&json!([
         {"name": "eth0", "tenantNetworkName": "blue", "addresses": ["10.20.0.5"]},
         {"name": "eth1", "tenantNetworkName": "blue", "addresses": ["10.20.0.5"]},
     ]));
@@ -98,7 +98,7 @@ fn an_address_that_cannot_be_is_refused_with_what_can() {
 
 #[test]
 fn without_subnets_there_is_no_address() {
-    let mut flat = with(eth0(json!({})));
+    let mut flat = with(&eth0(json!({})));
     change(flat.networks.get_mut("blue").unwrap(), json!({"spec": {"subnets": []}}));
     let plan = decided(&flat, "web");
     let right = plan.place.unwrap();
@@ -112,7 +112,7 @@ fn what_another_server_has_is_named_with_that_server() {
     api.claims.insert("blue.10.20.0.5".into(), fixtures::claim(theirs));
     insta::assert_snapshot!(shown(&api, "web"), @r#"Pending/AddressTaken: networkInterfaces[eth0].addresses: 10.20.0.5 of TenantNetwork "blue" is in use by server db: delete that server, or create this one with another address"#);
 
-    let mut api = with(eth0(json!({"macAddress": "02:00:00:00:00:01"})));
+    let mut api = with(&eth0(json!({"macAddress": "02:00:00:00:00:01"})));
     let theirs = json!({"spec": {"serverName": "db", "serverUid": fixtures::LOG}});
     api.ports.insert("db.eth0".into(), fixtures::port(theirs));
     insta::assert_snapshot!(shown(&api, "web"), @r#"Pending/MacAddressTaken: networkInterfaces[eth0].macAddress: 02:00:00:00:00:01 is in use by server db in TenantNetwork "blue": delete that server, or create this one with another address"#);
@@ -122,12 +122,12 @@ fn what_another_server_has_is_named_with_that_server() {
     both.as_array_mut().unwrap().push(
         json!({"name": "eth1", "tenantNetworkName": "blue", "macAddress": "02:00:00:00:00:01"}),
     );
-    insta::assert_snapshot!(shown(&with(both), "web"), @"Failed/MacAddressTaken: networkInterfaces[eth1].macAddress: 02:00:00:00:00:01 is the address of another interface of this server in the same network: create the server with another");
+    insta::assert_snapshot!(shown(&with(&both), "web"), @"Failed/MacAddressTaken: networkInterfaces[eth1].macAddress: 02:00:00:00:00:01 is the address of another interface of this server in the same network: create the server with another");
 }
 
 #[test]
 fn a_full_network_says_so_and_heals_when_an_address_is_freed() {
-    let mut api = with(eth0(json!({})));
+    let mut api = with(&eth0(json!({})));
     let small = json!({"spec": {"subnets": [{"name": "v4", "cidr": "10.20.0.0/30", "gateway": "10.20.0.1"}]}});
     change(api.networks.get_mut("blue").unwrap(), small);
     let theirs = json!({"spec": {"address": "10.20.0.2", "portName": "db.eth0", "serverUid": fixtures::LOG}});
@@ -148,7 +148,7 @@ fn cut_off(api: &mut Api, address: &str, port: &str) {
 
 #[test]
 fn what_was_claimed_for_an_interface_is_what_it_gets() {
-    let mut api = with(eth0(json!({})));
+    let mut api = with(&eth0(json!({})));
     let unclaimed = decided(&api, "web").place.unwrap().interfaces[0].addresses[0];
     for address in ["10.20.0.17", "10.20.0.18"] {
         assert_ne!(unclaimed.to_string(), address);
@@ -165,7 +165,7 @@ fn what_was_claimed_for_an_interface_is_what_it_gets() {
 
 #[test]
 fn a_claim_in_a_network_that_was_replaced_is_dropped_first() {
-    let mut api = with(eth0(json!({})));
+    let mut api = with(&eth0(json!({})));
     cut_off(&mut api, "10.20.0.17", "web.eth0");
     assert!(decided(&api, "web").drop_claims.is_empty());
     change(api.networks.get_mut("blue").unwrap(), json!({"metadata": {"uid": fixtures::LOG}}));
@@ -180,7 +180,7 @@ fn a_claim_in_a_network_that_was_replaced_is_dropped_first() {
 
 #[test]
 fn a_server_that_is_off_and_never_was_on_claims_nothing() {
-    let mut api = with(eth0(json!({})));
+    let mut api = with(&eth0(json!({})));
     api.change("web", json!({"spec": {"powerState": "PoweredOff"}}));
     let plan = decided(&api, "web");
     assert!(plan.place.is_none() && plan.steps().is_empty(), "{:?}", plan.steps());
@@ -189,7 +189,7 @@ fn a_server_that_is_off_and_never_was_on_claims_nothing() {
 
 /// A server on node-a with its port.
 fn held(epoch: i64) -> Api {
-    let mut api = with(eth0(json!({})));
+    let mut api = with(&eth0(json!({})));
     api.change("web", json!({"metadata": {"uid": fixtures::SERVER}}));
     api.change("web", all([placed(epoch), said(epoch, "Running"), given()]));
     let binding = json!({"spec": {"binding": {"nodeName": "node-a", "epoch": epoch}}});
@@ -298,7 +298,7 @@ fn a_deleted_server_waits_for_its_ports_then_gives_back_its_addresses() {
 
 #[test]
 fn ready_is_said_by_a_condition_that_people_know() {
-    let plan = decided(&with(json!([])), "web");
+    let plan = decided(&with(&json!([])), "web");
     let conditions = suigen_crds::condition::conclude(
         plan.words.findings,
         &[],
