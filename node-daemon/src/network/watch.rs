@@ -152,15 +152,30 @@ fn listen(protocol: isize, groups: u32) -> io::Result<Socket> {
 fn drain(socket: &AsyncFd<Socket>, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<bool> {
     let mut buffer = Vec::with_capacity(1 << 16);
     let mut lost = false;
+    let mut known_empty = false;
     loop {
         buffer.clear();
-        let received = socket.try_io(Interest::READABLE, |socket| socket.recv(&mut buffer, 0));
+        // The runtime may not know yet that there is something, so the socket
+        // itself is asked; and through the runtime once it is empty, so that
+        // this knows too.
+        let received = if known_empty {
+            socket.try_io(Interest::READABLE, |socket| socket.recv(&mut buffer, 0))
+        } else {
+            socket.get_ref().recv(&mut buffer, 0)
+        };
         match received {
             Ok(_) => lost |= !take(&buffer),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(lost),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && known_empty => {
+                return Ok(lost);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                known_empty = true;
+                continue;
+            }
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => lost = true,
             Err(error) => return Err(error),
         }
+        known_empty = false;
     }
 }
 

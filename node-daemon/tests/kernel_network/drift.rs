@@ -172,6 +172,26 @@ fn kernel_teardown_leaves_nothing() {
     lab.a.in_host("ip link add again type vxlan id 5001 dstport 4789 && ip link del again");
 }
 
+/// What is done to links is told by the kernel in different ways, and to the
+/// runtime a moment later.
+#[test]
+fn kernel_what_was_just_made_is_known_at_once() {
+    let lab = Lab::start();
+    let mut networks = Vec::new();
+    for number in 1..=60 {
+        networks.push(lab.tenant(number).on_a);
+        let desired = lab.a.desired(networks.clone());
+        let first = lab.a.reconcile(&desired);
+        assert!(first.is_complete(), "{number}: {first:?}");
+        assert_eq!(first.indices.len(), 3 * networks.len(), "{number}");
+        let second = lab.a.reconcile(&desired);
+        assert!(second.is_complete(), "{number}: {second:?}");
+        assert_eq!(second.ops, [], "{number}");
+        assert_eq!(second.full_reads, 1, "{number}");
+    }
+    assert_told(&lab.a, "sixty networks");
+}
+
 /// Gives the namespace up, also when the test fails.
 struct Unbound(PathBuf);
 

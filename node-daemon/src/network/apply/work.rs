@@ -156,7 +156,9 @@ impl<'a, 'b> Work<'a, 'b> {
         self.live.refresh()
     }
 
-    /// Where notifications were lost, new links are asked for.
+    /// New links that nothing was told of are asked for: the kernel says
+    /// nothing when a tap, which is off yet, is given its mark, and
+    /// notifications may be lost. All that it said before was taken in.
     async fn look_up(&mut self, ops: &[&Op]) {
         for op in ops {
             if let Op::CreateLink { name, .. } = op

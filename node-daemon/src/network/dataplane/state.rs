@@ -70,7 +70,8 @@ impl State {
         self.catch_up(kernel, intact).await?;
         let scope = Scope::of(&self.dirty, &self.cache, self.desired.as_ref(), desired);
         self.desired = Some(desired.clone());
-        self.dirty = Dirty::default();
+        // Lost again while everything was read: the next time it is read anew.
+        self.dirty = Dirty { lost: self.dirty.lost, ..Dirty::default() };
         if scope.is_empty() {
             return Ok(self.report(Plan::default(), Vec::new()));
         }
