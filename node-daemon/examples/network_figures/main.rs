@@ -1,8 +1,9 @@
 //! What tenants' networks cost a node, as JSON on the standard output.
 //!
 //! Works in network namespaces of its own, which vanish with it, so it may be
-//! killed at any time. Needs root, `ip` and `nft`; `./e2e/bench --networks`
-//! runs it and writes what it prints into `docs/benchmarks.md`. By hand:
+//! killed at any time. Needs root, `ip`, `nft`, `mount` and `unshare`;
+//! `./e2e/bench --networks` runs it and writes what it prints into
+//! `docs/benchmarks.md`. By hand:
 //!
 //! ```text
 //! cargo run --release --workspace --example network_figures -- --networks 1,100
@@ -15,7 +16,7 @@ mod traffic;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use serde_json::json;
 
@@ -43,6 +44,10 @@ fn main() -> Result<()> {
         return Err(with_own_mounts());
     }
     let args = Args::parse();
+    // Directories in here are gone with the mounts, however this ends.
+    let directory = std::env::temp_dir();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&directory).status()?;
+    ensure!(mounted.success(), "mount over {}: {mounted}", directory.display());
     let create = size::create(&args.networks)?;
     let (moves, rebuild) = (size::moves(args.moves)?, size::rebuild(args.remotes)?);
     let (traffic, ratios) = traffic::measure(args.rounds)?;

@@ -11,6 +11,9 @@ use crate::percentile;
 
 /// How many networks are added one by one at each size.
 const SAMPLES: u32 = 20;
+/// How often an address is pointed at another node at each size: what a change
+/// costs must not grow with what does not change.
+const MOVES: u32 = 200;
 
 /// The cost of a network with one port here and one elsewhere, at sizes.
 pub fn create(sizes: &[u32]) -> Result<Vec<Value>> {
@@ -36,12 +39,15 @@ pub fn create(sizes: &[u32]) -> Result<Vec<Value>> {
         }
         networks.truncate(usize::try_from(size)?);
         node.host(networks.clone())?;
+        let moves = re_point(&node, &networks, MOVES)?;
         rows.push(json!({
             "networks": size,
             "one_more_p50_ms": percentile(&mut singles, 50)?,
             "one_more_p99_ms": percentile(&mut singles, 99)?,
             "together_ms_each": bulk.as_secs_f64() * 1e3 / f64::from(added.max(1)),
             "kernel_kb_each": (after - before) / f64::from(added.max(1)),
+            "re_point_p50_us": moves.0,
+            "re_point_p99_us": moves.1,
         }));
     }
     Ok(rows)
@@ -68,8 +74,14 @@ fn kernel_kilobytes() -> Result<f64> {
 /// the median and the 99th percentile of a whole reconcile, in µs.
 pub fn moves(count: u32) -> Result<(f64, f64)> {
     let node = Node::start(1)?.with_uplink()?;
+    re_point(&node, &(0..100).map(one).collect::<Result<Vec<_>>>()?, count)
+}
+
+/// The same with these networks on the node, the first of which has the
+/// address.
+fn re_point(node: &Node, networks: &[Network], count: u32) -> Result<(f64, f64)> {
     let at = |vtep| -> Result<_> {
-        let mut networks = (0..100).map(one).collect::<Result<Vec<_>>>()?;
+        let mut networks = networks.to_vec();
         networks[0].remotes = vec![remote(11, 2), remote(12, 3), remote(13, vtep)];
         node.admit(networks)
     };

@@ -114,11 +114,27 @@ fn take(tap: &mut File, size: usize) -> Result<bool> {
     }
 }
 
+/// Takes all that is there or on its way.
+fn drain(tap: &mut File) -> Result<()> {
+    let (mut buffer, mut quiet) = ([0; 2_048], 0);
+    while quiet < 3 {
+        match tap.read(&mut buffer) {
+            Ok(_) => quiet = 0,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                quiet += 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// What arrives of as much as can be sent, in Mbit/s.
 fn rate(path: &mut Path) -> Result<f64> {
     let Path { from, to } = path;
     let (sent, done) = (frame(10, 11, FRAME)?, AtomicBool::new(false));
-    while take(to, FRAME)? {}
+    drain(to)?;
     std::thread::scope(|scope| {
         let receiver = scope.spawn(|| -> Result<(usize, Duration)> {
             let (began, mut count) = (Instant::now(), 0);
@@ -149,7 +165,8 @@ fn round_trip(path: &mut Path) -> Result<f64> {
     const SIZE: usize = 100;
     let Path { from, to } = path;
     let (ask, answer) = (frame(10, 11, SIZE)?, frame(11, 10, SIZE)?);
-    // What is left of the flood has another size.
+    // A queue that the flood has filled would take no more.
+    drain(to)?;
     let arrives = |tap: &mut File| -> Result<()> {
         let until = Instant::now() + LOST;
         while !take(tap, SIZE)? {
