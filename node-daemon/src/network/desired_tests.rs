@@ -63,3 +63,48 @@ fn admit_refuses_remote_ports_that_cannot_be() {
     assert_eq!(refused, ["RemotePortIsHere", "MacTaken", "MacTaken"]);
     assert_eq!(desired.networks().next().unwrap().remotes, [remote(11, 2), remote(12, 3)]);
 }
+
+#[test]
+fn decide_which_networks_are_not_as_they_were() {
+    let admitted = |vnis: &[u32], change: &dyn Fn(&mut Network)| {
+        let networks = vnis.iter().map(|&vni| {
+            let mut network = network(vni, &format!("{vni:08x}"));
+            change(&mut network);
+            network
+        });
+        Desired::admit(HERE, networks.collect()).0
+    };
+    let as_is = |_: &mut Network| {};
+    let before = admitted(&[10, 20, 30, 40], &as_is);
+    let changed = |now: &Desired| -> Vec<u32> {
+        let changed = now.changed_since(&before);
+        assert_eq!(changed, before.changed_since(now));
+        changed.into_iter().map(Vni::get).collect()
+    };
+    assert_eq!(changed(&before.clone()), [0; 0]);
+    assert_eq!(changed(&admitted(&[10, 20, 30, 40], &as_is)), [0; 0]);
+    assert_eq!(changed(&admitted(&[], &as_is)), [10, 20, 30, 40]);
+    assert_eq!(changed(&admitted(&[20, 30, 40], &as_is)), [10]);
+    assert_eq!(changed(&admitted(&[10, 20, 30], &as_is)), [40]);
+    assert_eq!(changed(&admitted(&[10, 30, 35, 40, 50], &as_is)), [20, 35, 50]);
+    let changes: [&dyn Fn(&mut Network); 7] = [
+        &|network| network.mtu = 1400,
+        &|network| network.ports[0].owner = 1,
+        &|network| network.ports[0].addresses = BTreeSet::new(),
+        &|network| network.ports[0].class = Some(Class { major: 1, minor: 2 }),
+        &|network| network.remotes[1].vtep = Ipv4Addr::new(192, 0, 2, 77),
+        &|network| network.remotes.swap(0, 1),
+        &|network| drop(network.remotes.pop()),
+    ];
+    for change in changes {
+        let one = admitted(&[10, 20, 30, 40], &|network| {
+            if network.vni.get() == 30 {
+                change(network);
+            }
+        });
+        assert_eq!(changed(&one), [30]);
+    }
+    let (elsewhere, _) =
+        Desired::admit(Underlay { port: 8472, ..HERE }, vec![network(9, "00000009")]);
+    assert_eq!(changed(&elsewhere), [9, 10, 20, 30, 40]);
+}
