@@ -67,10 +67,15 @@ impl<'a, 'b> Work<'a, 'b> {
         let Some(first) = ready.first() else { return Ok(true) };
         match way(first) {
             Way::Rules | Way::Tap => {
-                for op in &ready {
-                    if let Err(error) = self.do_one(op).await {
-                        self.fail(op, error);
+                for some in ready.chunks(BATCH) {
+                    for op in some {
+                        if let Err(error) = self.do_one(op).await {
+                            self.fail(op, error);
+                        }
                     }
+                    self.live.refresh()?;
+                    // Others may have their turn.
+                    tokio::task::yield_now().await;
                 }
             }
             Way::InHost => self.send(&self.kernel.host, &ready).await?,
