@@ -2,7 +2,6 @@
 //! feeds it has read objects of the API; here it is made consistent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ pub struct Underlay {
 }
 
 /// A network that this node hosts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// The identifier on the wire.
     pub vni: Vni,
@@ -42,7 +41,7 @@ pub struct Network {
 }
 
 /// The interface of a server that runs here.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
     /// The NetworkPort's UID; the tap is named after it.
     pub uid: Uid,
@@ -63,7 +62,7 @@ pub struct Port {
 }
 
 /// A port on another node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemotePort {
     /// The guest's MAC address.
     pub mac: MacAddress,
@@ -73,7 +72,7 @@ pub struct RemotePort {
 
 /// A class of the uplink's queueing discipline, written `major:minor` in
 /// hexadecimal (tc(8)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Class {
     /// The queueing discipline's number.
     pub major: u16,
@@ -139,28 +138,12 @@ impl Refusal {
     }
 }
 
-/// A network with a digest of all that it says, by which thousands of them are
-/// compared at the cost of a few.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Admitted {
-    digest: u64,
-    network: Arc<Network>,
-}
-
-impl Admitted {
-    fn new(network: Network) -> Self {
-        let mut hasher = DefaultHasher::new();
-        network.hash(&mut hasher);
-        Self { digest: hasher.finish(), network: Arc::new(network) }
-    }
-}
-
 /// A consistent set of networks: no VNI, MAC address, address or name twice
 /// where it must be unique. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Desired {
     underlay: Underlay,
-    networks: Arc<BTreeMap<Vni, Admitted>>,
+    networks: Arc<BTreeMap<Vni, Arc<Network>>>,
     taps: Arc<BTreeMap<LinkName, Vni>>,
 }
 
@@ -178,7 +161,7 @@ impl Desired {
                 continue;
             }
             let network = admit_ports(network, &underlay, &mut taps, &mut refused);
-            admitted.insert(network.vni, Admitted::new(network));
+            admitted.insert(network.vni, Arc::new(network));
         }
         (Self { underlay, networks: Arc::new(admitted), taps: Arc::new(taps) }, refused)
     }
@@ -197,13 +180,13 @@ impl Desired {
 
     /// The networks by VNI.
     pub fn networks(&self) -> impl Iterator<Item = &Network> {
-        self.networks.values().map(|admitted| admitted.network.as_ref())
+        self.networks.values().map(Arc::as_ref)
     }
 
     /// One network.
     #[must_use]
     pub fn network(&self, vni: Vni) -> Option<&Network> {
-        self.networks.get(&vni).map(|admitted| admitted.network.as_ref())
+        self.networks.get(&vni).map(Arc::as_ref)
     }
 
     /// The network of the port that a tap belongs to.
@@ -215,40 +198,30 @@ impl Desired {
     /// The networks that are not as they were.
     #[must_use]
     pub fn changed_since(&self, before: &Self) -> BTreeSet<Vni> {
+        let all = self.networks.keys().chain(before.networks.keys()).copied();
         if self.underlay != before.underlay {
-            return self.networks.keys().chain(before.networks.keys()).copied().collect();
+            return all.collect();
         }
         if Arc::ptr_eq(&self.networks, &before.networks) {
             return BTreeSet::new();
         }
-        let digests = |desired: &Self| -> Vec<(Vni, u64)> {
-            desired.networks.iter().map(|(vni, admitted)| (*vni, admitted.digest)).collect()
+        let same = |vni: &Vni| match (self.networks.get(vni), before.networks.get(vni)) {
+            (Some(is), Some(was)) => Arc::ptr_eq(is, was) || is == was,
+            _ => false,
         };
-        let (now, before) = (digests(self), digests(before));
-        // Both are in the order of VNIs. What is the same at their begin and
-        // end is passed over; commonly little is left.
-        let alike = |(one, other): &(&(Vni, u64), &(Vni, u64))| one == other;
-        let begin = now.iter().zip(&before).take_while(alike).count();
-        let (now, before) = (now.get(begin..), before.get(begin..));
-        let (now, before) = (now.unwrap_or_default(), before.unwrap_or_default());
-        let end = now.iter().rev().zip(before.iter().rev()).take_while(alike).count();
-        let middle = |all: &[(Vni, u64)]| -> BTreeSet<(Vni, u64)> {
-            all.iter().take(all.len() - end).copied().collect()
-        };
-        let changed = &middle(now) ^ &middle(before);
-        changed.into_iter().map(|(vni, _)| vni).collect()
+        all.filter(|vni| !same(vni)).collect()
     }
 
     /// All ports bound here.
     pub fn ports(&self) -> impl Iterator<Item = &Port> {
-        self.networks().flat_map(|network| &network.ports)
+        self.networks.values().flat_map(|network| &network.ports)
     }
 }
 
 fn refuse_network(
     network: &Network,
     underlay: &Underlay,
-    admitted: &BTreeMap<Vni, Admitted>,
+    admitted: &BTreeMap<Vni, Arc<Network>>,
 ) -> Option<Refusal> {
     let (uid, vni, mtu) = (network.uid.clone(), network.vni, network.mtu);
     if admitted.contains_key(&vni) {

@@ -13,7 +13,7 @@ use super::ident::MacAddress;
 pub use responder::Responders;
 
 /// What a port is told.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     /// The guest's address.
     pub address: Ipv4Addr,
