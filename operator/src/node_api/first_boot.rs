@@ -12,7 +12,9 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
+use kube::api::GetParams;
+use kube::core::Request;
+use kube::{Api, Client, Resource};
 use serde::{Deserialize, Serialize};
 use suigen_crds::virtual_server::VirtualServer;
 
@@ -63,6 +65,9 @@ pub enum Declined {
     /// The Secret has other keys.
     #[error("the Secret {0} has no key {KEY}, which is to hold the user data")]
     KeyMissing(String),
+    /// The API server's answer is no Secret.
+    #[error("the API server's answer to a request for the Secret {0} is not understood")]
+    NotUnderstood(String),
     /// Too large.
     #[error("the user data in the Secret {0} has {1} bytes, {MOST_USER_DATA} are the most")]
     TooLarge(String, usize),
@@ -75,6 +80,7 @@ impl Declined {
             Self::NotPlacedHere { .. } => "NotPlacedHere",
             Self::SecretNotFound(_) => "UserDataSecretNotFound",
             Self::KeyMissing(_) => "UserDataKeyMissing",
+            Self::NotUnderstood(_) => "SecretNotUnderstood",
             Self::TooLarge(..) => "UserDataTooLarge",
         }
     }
@@ -84,6 +90,7 @@ impl Declined {
             Self::Refused(refusal) => refusal.code(),
             Self::NotPlacedHere { .. } => StatusCode::FORBIDDEN,
             Self::SecretNotFound(_) | Self::KeyMissing(_) => StatusCode::NOT_FOUND,
+            Self::NotUnderstood(_) => StatusCode::BAD_GATEWAY,
             Self::TooLarge(..) => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
@@ -140,8 +147,7 @@ async fn give(
     let Some(secret_name) = server.spec.user_data_secret_name else {
         return Ok(FirstBoot { user_data: None });
     };
-    let secrets = Api::<Secret>::namespaced(shared.client.clone(), namespace);
-    let secret = secrets.get_opt(&secret_name).await.map_err(Refusal::api("read the Secret"))?;
+    let secret = secret(&shared.client, namespace, &secret_name).await?;
     let user_data = take_out(secret, format!("{namespace}/{secret_name}"))?;
     tracing::info!(node, namespace, name, epoch = claimed.epoch, "user data given");
     Ok(FirstBoot { user_data: Some(user_data) })
@@ -173,6 +179,22 @@ fn holds(
         return Err(format!("it is placed on {holder} under epoch {epoch}"));
     }
     Ok(server)
+}
+
+/// Reads a Secret as text: the client's own reader logs a text that it does not
+/// understand.
+async fn secret(client: &Client, namespace: &str, name: &str) -> Result<Option<Secret>, Declined> {
+    let full = format!("{namespace}/{name}");
+    let path = Secret::url_path(&(), Some(namespace));
+    let request = Request::new(path).get(name, &GetParams::default());
+    let request = request.map_err(|_| Declined::SecretNotFound(full.clone()))?;
+    match client.request_text(request).await {
+        Ok(text) => {
+            serde_json::from_str(&text).map(Some).map_err(|_| Declined::NotUnderstood(full))
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+        Err(error) => Err(Refusal::api("read the Secret")(error).into()),
+    }
 }
 
 fn take_out(secret: Option<Secret>, name: String) -> Result<String, Declined> {

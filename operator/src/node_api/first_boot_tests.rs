@@ -87,7 +87,16 @@ async fn api_server(stored: Stored, request: Request<kube::client::Body>) -> (u1
     }
 }
 
+/// Held by whoever asks: a line that one test logs first, without a log, is
+/// otherwise lost to the test that reads the log at that moment.
+static ASKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 async fn ask(stored: &Stored, token: Option<&str>, path: &str) -> (u16, Value, String) {
+    let _asking = ASKING.lock().await;
+    answer(stored, token, path).await
+}
+
+async fn answer(stored: &Stored, token: Option<&str>, path: &str) -> (u16, Value, String) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let stored = stored.clone();
     let service = tower::service_fn(move |request| {
@@ -240,4 +249,42 @@ async fn what_is_wrong_with_the_secret_is_said_without_what_is_in_it() {
     let secret = secret(&json!({"userData": fits}));
     let (code, ..) = ask(&stored(server(), Some(secret)), Some(DAEMON), &path(UID, "7")).await;
     assert_eq!(code, 200);
+}
+
+/// What the program logs, whoever wrote the line.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_never_has_what_is_in_the_secret() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _asking = ASKING.lock().await;
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let (code, ..) = answer(&good(), Some(DAEMON), &path(UID, "7")).await;
+    assert_eq!(code, 200);
+    let broken = secret(&json!({"userData": format!("no base64: {WORD}")}));
+    let broken = stored(server(), Some(broken));
+    let (code, body, _) = answer(&broken, Some(DAEMON), &path(UID, "7")).await;
+    assert_eq!((code, body["reason"].as_str()), (502, Some("SecretNotUnderstood")));
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("user data given") && log.contains("user data declined"), "{log}");
+    for word in [WORD, &encoded(WORD)] {
+        assert!(!log.contains(word) && !body.to_string().contains(word), "{log} {body}");
+    }
 }
