@@ -44,7 +44,8 @@ pub fn ensure(cache: &Cache) -> Result<PathBuf> {
     Ok(programs)
 }
 
-fn target_dir() -> Result<PathBuf> {
+/// Where cargo puts what it builds.
+pub fn target_dir() -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(source_root());
     cargo.args(["metadata", "--no-deps", "--format-version=1", "--offline"]);

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::table::Table;
+use crate::artifact::workspace::target_dir;
 use crate::command::output;
 use crate::source_root;
 
@@ -16,9 +17,11 @@ use crate::source_root;
 pub fn measure() -> Result<Value> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(source_root());
-    cargo.args(["run", "--quiet", "--locked", "--release", "--workspace"]);
+    cargo.args(["build", "--quiet", "--locked", "--release", "--workspace"]);
     cargo.args(["--example", "network_figures"]);
-    let printed = output(&mut cargo).context("measure the networks")?;
+    output(&mut cargo).context("build what measures the networks")?;
+    let program = target_dir()?.join("release/examples/network_figures");
+    let printed = output(&mut Command::new(program)).context("measure the networks")?;
     serde_json::from_str(&printed).context("read the figures of the networks")
 }
 

@@ -6,7 +6,8 @@
 //! `docs/benchmarks.md`. By hand:
 //!
 //! ```text
-//! cargo run --release --workspace --example network_figures -- --networks 1,100
+//! cargo build --release --workspace --example network_figures
+//! target/release/examples/network_figures --networks 1,100
 //! ```
 
 mod node;
