@@ -5,8 +5,18 @@ use kube::{Api, Client, ResourceExt};
 use suigen_crds::{GROUP, SCHEMA_ANNOTATION, SCHEMA_VERSION};
 
 /// The plural names of every kind that the operator uses.
-const PLURALS: [&str; 6] =
-    ["virtualservers", "disks", "serverclasses", "diskclasses", "serverimages", "hypervisors"];
+const PLURALS: [&str; 10] = [
+    "virtualservers",
+    "disks",
+    "serverclasses",
+    "diskclasses",
+    "serverimages",
+    "hypervisors",
+    "tenantnetworks",
+    "networksegments",
+    "networkports",
+    "addressclaims",
+];
 
 /// Why the operator does not write.
 #[derive(Debug, thiserror::Error)]
